@@ -1,0 +1,2 @@
+//! The `dcbridge` program.
+fn main() {}

@@ -1,0 +1,3 @@
+//! The configuration of dcbridge.
+pub mod model;
+pub use model::*;

@@ -1,0 +1,276 @@
+//! The checked configuration: what the rest of dcbridge reads.
+//!
+//! Every value here is legal: parsing and validation happened before (see `check`). Nothing in
+//! this room knows TOML, and nothing here has an "unset" state that a reader would have to
+//! interpret; defaults were applied.
+
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// A bit rate in bits per second. `None` in an `Option<BitRate>` means "no limit".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct BitRate(pub u64);
+
+/// A set of 802.1p priorities; bit `n` stands for priority `n`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PrioritySet(pub u8);
+
+/// The whole configuration of one switch.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Config {
+    /// `[bridge]`
+    pub bridge: Bridge,
+    /// `[metrics]`
+    pub metrics: Metrics,
+    /// `[[traffic_class]]`, sorted by `tc`; together they hold all eight priorities exactly once.
+    pub traffic_classes: Vec<TrafficClass>,
+    /// `[[policy]]`, highest precedence first; equal precedence keeps the order of the file.
+    pub policies: Vec<Policy>,
+    /// `[map]`
+    pub maps: Maps,
+    /// `[[port]]`, in the order of the file.
+    pub ports: Vec<Port>,
+    /// `[[fdb]]`: static forwarding entries.
+    pub static_entries: Vec<StaticEntry>,
+}
+
+/// Settings of the switch as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Bridge {
+    /// Name shown in the state and in metrics; also part of the default socket path.
+    pub name: String,
+    /// Shared packet buffer in bytes.
+    pub buffer_bytes: u64,
+    /// Seconds after which a learned address that was not seen again is forgotten (802.1Q 8.8.3).
+    pub ageing_seconds: u32,
+    /// Most addresses that are learned in the whole switch.
+    pub fdb_limit: u32,
+    /// Flooded traffic (unknown unicast, broadcast, multicast) accepted from each port; `None`: no limit.
+    pub flood_rate: Option<BitRate>,
+    /// Whether a port on which the switch hears its own probe is held.
+    pub loop_detection: bool,
+    /// How long the process may stand still and still catch up with its line rates, in microseconds.
+    pub stall_budget_us: u32,
+    /// The control socket (HTTP with JSON).
+    pub control_socket: PathBuf,
+}
+
+/// The read-only HTTP listener.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Metrics {
+    /// Address of `/metrics`; `None`: off.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Transmission selection algorithm of a class (802.1Q 8.6.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tsa {
+    /// Served before every ETS class; among strict classes the higher number first.
+    Strict,
+    /// Shares what strict classes leave, by bandwidth.
+    Ets,
+}
+
+/// How much of the shared buffer one queue of a class may hold at an egress port.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueLimit {
+    /// At most this many bytes.
+    Static(u64),
+    /// At most alpha times the free part of the buffer, alpha = 2^`dynamic_th` (SONiC: -7 to 3).
+    Dynamic(i8),
+}
+
+/// One traffic class.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrafficClass {
+    /// Name in tables and metrics.
+    pub name: String,
+    /// Class number, 0 to 7.
+    pub tc: u8,
+    /// Priorities that belong to the class.
+    pub priorities: PrioritySet,
+    /// Transmission selection.
+    pub tsa: Tsa,
+    /// Share of an ETS class in percent, 1 to 100; 0 for strict ones. All ETS classes sum to 100.
+    pub bandwidth: u8,
+    /// Rate that is served before the shares.
+    pub min_rate: Option<BitRate>,
+    /// Rate that is never exceeded.
+    pub max_rate: Option<BitRate>,
+    /// Whether the class must lose nothing to congestion.
+    pub lossless: bool,
+    /// Limit of each of its queues.
+    pub queue_limit: QueueLimit,
+}
+
+/// One policy: frames that match get a priority.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Policy {
+    /// Name in tables and metrics.
+    pub name: String,
+    /// 0 to 255; the highest matching policy wins.
+    pub precedence: u8,
+    /// Any of these must match (a word such as `smb` expands to several).
+    pub any_of: Vec<Match>,
+    /// The priority it gives.
+    pub priority: u8,
+}
+
+/// Conditions that must all hold. A `None` or empty field asks nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Match {
+    /// Ports (by name) on which the frame arrived; empty: any.
+    pub in_ports: Vec<String>,
+    /// Source and destination MAC address.
+    pub src_mac: Option<[u8; 6]>,
+    /// Destination MAC address.
+    pub dst_mac: Option<[u8; 6]>,
+    /// VLAN of the frame after ingress classification.
+    pub vlan: Option<u16>,
+    /// PCP of the received tag.
+    pub pcp: Option<u8>,
+    /// Ethertype behind all tags.
+    pub ethertype: Option<u16>,
+    /// DSCP, IPv4 or IPv6.
+    pub dscp: Option<u8>,
+    /// IP protocol numbers, any of them; empty: any.
+    pub protocols: Vec<u8>,
+    /// Source prefix.
+    pub src_ip: Option<IpPrefix>,
+    /// Destination prefix.
+    pub dst_ip: Option<IpPrefix>,
+    /// Source port, inclusive range.
+    pub src_port: Option<(u16, u16)>,
+    /// Destination port, inclusive range.
+    pub dst_port: Option<(u16, u16)>,
+    /// Source *or* destination port, inclusive range (how an application's traffic is named).
+    pub either_port: Option<(u16, u16)>,
+}
+
+/// An IP prefix; the bits behind `len` are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct IpPrefix {
+    /// Network address.
+    pub addr: IpAddr,
+    /// Prefix length.
+    pub len: u8,
+}
+
+/// Priority maps of the switch.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Maps {
+    /// PCP of a received tag -> priority.
+    pub pcp_to_priority: [u8; 8],
+    /// DSCP -> priority.
+    #[serde(serialize_with = "serialize_slice")]
+    pub dscp_to_priority: [u8; 64],
+    /// Priority -> PCP, used by ports with `rewrite = ["pcp"]` and for every tag that is added.
+    pub priority_to_pcp: [u8; 8],
+    /// Priority -> DSCP, used by ports with `rewrite = ["dscp"]`; `None`: the DSCP stays.
+    pub priority_to_dscp: [Option<u8>; 8],
+}
+
+fn serialize_slice<S: serde::Serializer>(v: &[u8; 64], s: S) -> Result<S::Ok, S::Error> {
+    s.collect_seq(v)
+}
+
+/// What a port believes of a frame's own priority marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trust {
+    /// The PCP of a tag (also of a priority tag, VID 0).
+    Pcp,
+    /// The DSCP of an IP header.
+    Dscp,
+}
+
+/// One port.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Port {
+    /// Name of the port: of the interface for `tap`; at most 15 bytes.
+    pub name: String,
+    /// What the port is made of.
+    pub kind: PortKind,
+    /// Line rate in both directions; `None`: unlimited.
+    pub line_rate: Option<BitRate>,
+    /// L3 MTU in bytes (Windows' `jumbo_packet` is this plus 14).
+    pub mtu: u16,
+    /// Marks that are believed, first match first; empty: none.
+    pub trust: Vec<Trust>,
+    /// Priority of frames that neither a policy nor a trusted mark decides.
+    pub default_priority: u8,
+    /// VLAN membership.
+    pub vlan: PortVlan,
+    /// Isolated ports do not reach each other.
+    pub isolated: bool,
+    /// Most addresses learned on this port; `None`: only the switch's limit.
+    pub fdb_limit: Option<u32>,
+    /// Write the priority into the PCP of an outgoing tag.
+    pub rewrite_pcp: bool,
+    /// Write the priority into the DSCP of outgoing IP packets.
+    pub rewrite_dscp: bool,
+}
+
+/// VLAN settings of a port (802.1Q 6.9).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PortVlan {
+    /// VLAN of untagged and priority-tagged frames; `None`: such frames are dropped.
+    pub pvid: Option<u16>,
+    /// VLANs sent without a tag (always holds `pvid`).
+    pub untagged: Vec<u16>,
+    /// VLANs sent with a tag, inclusive ranges.
+    pub tagged: Vec<(u16, u16)>,
+    /// Frames without a VLAN tag (VID 0 counts as none) are dropped.
+    pub drop_untagged: bool,
+    /// The port carries every VLAN as it comes: a tagged frame keeps its tag (a port without any
+    /// `vlan` setting: the switch then bridges tags transparently).
+    pub transparent: bool,
+}
+
+/// What a port is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "type")]
+pub enum PortKind {
+    /// A TAP interface, created if it does not exist.
+    Tap {
+        /// Network namespace in which the interface lives: a name, a path, or `pid:N`; `None`: ours.
+        netns: Option<String>,
+        /// Superframes (TSO, USO and checksum offload); off when the host must see plain frames.
+        offload: bool,
+    },
+    /// QEMU's `-netdev stream` protocol: each frame behind its length.
+    Stream {
+        /// Where to.
+        endpoint: StreamEndpoint,
+    },
+}
+
+/// An end of a stream port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StreamEndpoint {
+    /// Listen on a Unix socket; one peer at a time.
+    ListenUnix(PathBuf),
+    /// Connect to a Unix socket, again whenever it is lost.
+    ConnectUnix(PathBuf),
+    /// Listen on a TCP address.
+    ListenTcp(SocketAddr),
+    /// Connect to a TCP address.
+    ConnectTcp(SocketAddr),
+}
+
+/// A static forwarding entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StaticEntry {
+    /// The address.
+    pub mac: [u8; 6],
+    /// Its VLAN.
+    pub vlan: u16,
+    /// Name of the port it is behind.
+    pub port: String,
+}

@@ -1,0 +1,1 @@
+//! Scenarios, the conformance list, labs and benchmarks.
