@@ -1,1 +1,6 @@
 //! The `dcbridge` switch.
+
+pub mod arena;
+pub mod port;
+pub mod runtime;
+pub mod state;

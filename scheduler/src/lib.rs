@@ -2,3 +2,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
+
+pub mod ids;
+pub mod time;
+
+pub use ids::{FrameId, PortId, Priority};
+pub use time::{Rate, Time, wire_bytes};

@@ -1,0 +1,158 @@
+//! What a port is to the data path: frames in, frames out, and descriptors to wait for.
+//!
+//! A port knows its device and nothing of switching. It never blocks. Opening a device may block and may need
+//! privilege, so that happens before (`open`), on the control side; the worker only gets what is ready.
+//!
+//! What must not enter: classification, scheduling, configuration files.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use dcbridge_scheduler::FrameId;
+
+use crate::arena::Arena;
+
+/// The offload header of a frame (virtio-net, 12 bytes on the device), in host order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VnetHeader {
+    /// `NEEDS_CSUM` (1), `DATA_VALID` (2).
+    pub flags: u8,
+    /// 0 none, 1 TCP over IPv4, 4 TCP over IPv6, 5 UDP (USO); 0x80: with ECN.
+    pub gso_type: u8,
+    /// Bytes of all headers (a hint of the sender's).
+    pub hdr_len: u16,
+    /// Payload bytes of each segment.
+    pub gso_size: u16,
+    /// Where the checksum begins.
+    pub csum_start: u16,
+    /// Where it is to be written, from `csum_start`.
+    pub csum_offset: u16,
+}
+
+/// Bytes of the header on the device.
+pub const VNET_HEADER_LEN: usize = 12;
+
+impl VnetHeader {
+    /// From the device's bytes.
+    pub fn from_bytes(b: &[u8; VNET_HEADER_LEN]) -> VnetHeader {
+        let u16_at = |i: usize| u16::from_le_bytes([b[i], b[i + 1]]);
+        VnetHeader {
+            flags: b[0],
+            gso_type: b[1],
+            hdr_len: u16_at(2),
+            gso_size: u16_at(4),
+            csum_start: u16_at(6),
+            csum_offset: u16_at(8),
+        }
+    }
+
+    /// To the device's bytes.
+    pub fn to_bytes(self) -> [u8; VNET_HEADER_LEN] {
+        let mut b = [0; VNET_HEADER_LEN];
+        b[0] = self.flags;
+        b[1] = self.gso_type;
+        b[2..4].copy_from_slice(&self.hdr_len.to_le_bytes());
+        b[4..6].copy_from_slice(&self.gso_size.to_le_bytes());
+        b[6..8].copy_from_slice(&self.csum_start.to_le_bytes());
+        b[8..10].copy_from_slice(&self.csum_offset.to_le_bytes());
+        b
+    }
+}
+
+/// A received frame, owned by whoever holds it until it is freed in the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RxFrame {
+    /// Where its bytes are.
+    pub id: FrameId,
+    /// The receive queue it came by.
+    pub queue: u8,
+}
+
+/// The longest head of its own that an outgoing frame may carry.
+pub const MAX_HEAD: usize = 160;
+
+/// A frame to send: `head`, then `body[off..off + len]`.
+#[derive(Clone, Debug)]
+pub struct TxDesc {
+    /// Rewritten headers; empty when the body is sent as it is.
+    pub head: [u8; MAX_HEAD],
+    /// Bytes of `head` that count.
+    pub head_len: u8,
+    /// The frame in the arena.
+    pub body: FrameId,
+    /// First byte of the body that is sent.
+    pub off: u32,
+    /// Bytes of the body that are sent.
+    pub len: u32,
+    /// Offload header (for ports that take one; others only get frames without offload).
+    pub vnet: VnetHeader,
+}
+
+/// What a read brought.
+#[derive(Debug, Default)]
+pub struct RxStatus {
+    /// The budget ended before the device was empty: call again.
+    pub more: bool,
+    /// Frames that the device gave and that could not be kept: longer than `MAX_FRAME` or no memory.
+    pub lost: u32,
+    /// The device is gone; nothing more will come until the port is opened anew.
+    pub closed: Option<io::Error>,
+}
+
+/// What became of a frame that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TxOutcome {
+    /// The device took it.
+    Sent,
+    /// The device refused it (link down, no buffers): it is gone.
+    Refused,
+}
+
+/// What a port's descriptors can be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// The descriptor.
+    pub fd: RawFd,
+    /// Wait until it can be read.
+    pub read: bool,
+    /// Wait until it can be written.
+    pub write: bool,
+}
+
+/// Link state as a port sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Frames pass.
+    Up,
+    /// No frames pass; the reason is for a person.
+    Down(String),
+}
+
+/// A device of the data path.
+pub trait Port: Send {
+    /// Reads up to `budget` frames from the queues in the bitmap `serve` (bit n: receive queue n; a port with one queue
+    /// looks at bit 0) and appends them to `out`.
+    fn rx(&mut self, serve: u8, budget: usize, arena: &mut Arena, out: &mut Vec<RxFrame>) -> RxStatus;
+
+    /// How many frames `tx` will surely take now; 0 while the device is full.
+    fn tx_room(&self) -> usize;
+
+    /// Sends `frames` (at most `tx_room` of them), in order, and says of each what became of it.
+    fn tx(&mut self, frames: &[TxDesc], arena: &mut Arena, outcomes: &mut Vec<TxOutcome>);
+
+    /// What to wait for. Asked again whenever `tx_room` was 0, after `tick`, and after `rx` or `tx`
+    /// returned something else than before; a port with nothing to wait for leaves `out` empty.
+    fn interests(&self, out: &mut Vec<Interest>);
+
+    /// Housekeeping, some ten times a second and whenever a descriptor became ready: reconnects, accepts, looks at the
+    /// link. Answers the link state.
+    fn tick(&mut self) -> Link;
+
+    /// Whether frames may carry offloads (superframes, unfinished checksums).
+    fn offload(&self) -> bool;
+
+    /// Receive queues: 1, or 8 when there is one per priority.
+    fn rx_queues(&self) -> u8 {
+        1
+    }
+}

@@ -1,0 +1,191 @@
+//! What the switch shows of itself: plain data, taken by the worker on request between two batches, so that all of it
+//! belongs to one moment and the books balance in it.
+//!
+//! The control API serves it as JSON, `dcbridge show` prints it, `/metrics` renders it. Nothing here computes.
+
+use serde::{Deserialize, Serialize};
+
+/// Units (what a device read or wrote at once: a frame or a superframe), frames (on the wire: the segments of a
+/// superframe count each) and their bytes (without FCS).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Device reads or writes.
+    pub units: u64,
+    /// Frames on the wire.
+    pub frames: u64,
+    /// Bytes of those frames, without FCS, preamble and gap.
+    pub bytes: u64,
+}
+
+impl Count {
+    /// Adds another.
+    pub fn add(&mut self, other: Count) {
+        self.units += other.units;
+        self.frames += other.frames;
+        self.bytes += other.bytes;
+    }
+}
+
+/// A counted drop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drop {
+    /// Stable name, in `snake_case`, as in metrics.
+    pub reason: String,
+    /// One sentence for a person.
+    pub meaning: String,
+    /// How much.
+    #[serde(flatten)]
+    pub count: Count,
+}
+
+/// One moment of the switch.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Name of the switch.
+    pub name: String,
+    /// Nanoseconds since the worker began.
+    pub uptime_ns: u64,
+    /// The shared buffer.
+    pub buffer: Buffer,
+    /// Ports, in the order of the configuration.
+    pub ports: Vec<Port>,
+    /// The forwarding database, in figures.
+    pub fdb: FdbSummary,
+    /// How the worker fares.
+    pub worker: Worker,
+}
+
+/// The shared buffer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Buffer {
+    /// Size in bytes (whole cells).
+    pub size_bytes: u64,
+    /// Occupied now.
+    pub used_bytes: u64,
+    /// Most that was ever occupied.
+    pub peak_bytes: u64,
+}
+
+/// The forwarding database, in figures.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct FdbSummary {
+    /// Entries now.
+    pub entries: u64,
+    /// Limit of learned entries.
+    pub limit: u64,
+    /// Addresses that moved to another port.
+    pub moves: u64,
+    /// Addresses that were not learned because a limit was reached.
+    pub refused: u64,
+}
+
+/// How the worker fares.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Worker {
+    /// How frames are read and written: `readiness` or `io_uring`.
+    pub io: String,
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Wake-ups out of sleep.
+    pub wakeups: u64,
+    /// Times a line rate could not be held because the worker came late (credit lost while frames waited), in ns.
+    pub late_ns: u64,
+    /// CPU time of the worker thread in ns.
+    pub cpu_ns: u64,
+}
+
+/// One port.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Port {
+    /// Name.
+    pub name: String,
+    /// `tap` or `stream`.
+    pub kind: String,
+    /// Whether frames pass.
+    pub up: bool,
+    /// Why not, for a person; empty when up.
+    pub down_reason: String,
+    /// Set while loop detection holds the port: what was heard.
+    pub held: Option<String>,
+    /// Line rate in bit/s; `None`: unlimited.
+    pub line_rate_bps: Option<u64>,
+    /// L3 MTU.
+    pub mtu: u16,
+    /// Whether superframes pass.
+    pub offload: bool,
+    /// Received.
+    pub rx: Count,
+    /// Sent.
+    pub tx: Count,
+    /// Received frames that the switch itself used up (LLDP, PFC, probes).
+    pub consumed: Count,
+    /// Frames that the switch itself made and queued for this port (probes).
+    pub originated: Count,
+    /// Extra copies made of frames that arrived here (a flood to n ports makes n - 1).
+    pub copies: Count,
+    /// Frames that arrived here and were dropped before they had an egress port.
+    pub rx_drops: Vec<Drop>,
+    /// Frames (copies) that were to leave here and were dropped.
+    pub tx_drops: Vec<Drop>,
+    /// Waiting here now.
+    pub queued: Count,
+    /// By priority, 0 to 7: arrivals by the priority the switch gave, departures, queues.
+    pub priorities: Vec<PriorityState>,
+    /// By traffic class.
+    pub classes: Vec<ClassState>,
+}
+
+/// One priority at one port.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PriorityState {
+    /// Received and given this priority.
+    pub rx: Count,
+    /// Sent from this queue.
+    pub tx: Count,
+    /// Refused or discarded by this queue.
+    pub dropped: Count,
+    /// Waiting in this queue.
+    pub queued: Count,
+    /// Buffer that the queue occupies, in bytes of whole cells.
+    pub occupied_bytes: u64,
+    /// Most it ever occupied.
+    pub peak_bytes: u64,
+    /// Whether the peer has paused it.
+    pub paused: bool,
+    /// How long it was paused in all.
+    pub paused_ns: u64,
+}
+
+/// One traffic class at one port.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ClassState {
+    /// Name of the class.
+    pub name: String,
+    /// Class number.
+    pub tc: u8,
+    /// `strict` or `ets`.
+    pub tsa: String,
+    /// Bitmap of its priorities.
+    pub priorities: u8,
+    /// Configured share of what strict classes leave, 0 to 1; `None` for strict classes.
+    pub target_share: Option<f64>,
+    /// Sent.
+    pub tx: Count,
+    /// Sent, in wire bytes (with FCS, preamble and gap): what shares are measured in.
+    pub tx_wire_bytes: u64,
+}
+
+/// One entry of the forwarding database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FdbEntry {
+    /// `02:00:00:00:00:01`.
+    pub mac: String,
+    /// VLAN.
+    pub vlan: u16,
+    /// Port name.
+    pub port: String,
+    /// From the configuration: never ages, never moves.
+    pub is_static: bool,
+    /// Seconds since it was last seen (0 for static ones).
+    pub age_seconds: u64,
+}
