@@ -4,3 +4,5 @@ pub mod arena;
 pub mod port;
 pub mod runtime;
 pub mod state;
+pub mod switch;
+pub mod worker;
