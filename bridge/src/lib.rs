@@ -1,6 +1,7 @@
 //! The `dcbridge` switch.
 
 pub mod arena;
+pub mod net;
 pub mod port;
 pub mod runtime;
 pub mod state;
