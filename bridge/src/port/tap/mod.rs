@@ -8,7 +8,7 @@ mod open;
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -46,7 +46,7 @@ pub struct TapPort {
     queues: Vec<File>,
     offload: bool,
     notes: Vec<String>,
-    /// Queue with which the next `rx` begins, so that a busy one does not use up every budget.
+    /// Queue with which the next `rx` begins: another one each time, so that a busy one does not use up every budget.
     next: usize,
     /// `rx` has said that the interface is gone.
     closed: bool,
@@ -69,6 +69,11 @@ impl TapPort {
     /// What a person should know about how the port was opened.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// The descriptors, one per queue, for a caller that moves frames by itself.
+    pub fn into_queues(self) -> Vec<OwnedFd> {
+        self.queues.into_iter().map(OwnedFd::from).collect()
     }
 
     fn read(&self, queue: usize, arena: &mut Arena) -> Read1 {
@@ -110,12 +115,8 @@ impl TapPort {
     fn write(&self, frame: &TxDesc, arena: &Arena) -> io::Result<()> {
         let header = frame.vnet.to_bytes();
         let header = if self.offload { &header[..] } else { &[] };
-        let head = &frame.head[..usize::from(frame.head_len)];
-        let from = frame.off as usize;
-        let body = arena
-            .bytes(frame.body)
-            .get(from..from + frame.len as usize)
-            .ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
+        let head = frame.head();
+        let body = frame.body(arena);
         let mut file = &self.queues[0];
         loop {
             let written = if header.is_empty() && head.is_empty() {
@@ -141,21 +142,27 @@ impl Port for TapPort {
         }
         let mut left = budget;
         let count = self.queues.len();
+        let first = self.next;
+        self.next = (first + 1) % count;
         for n in 0..count {
-            let queue = (self.next + n) % count;
+            let queue = (first + n) % count;
             if serve & (1 << queue) == 0 {
                 continue;
             }
             loop {
                 if left == 0 {
                     status.more = true;
-                    self.next = (queue + 1) % count;
                     return status;
                 }
-                left -= 1;
                 match self.read(queue, arena) {
-                    Read1::Frame(frame) => out.push(frame),
-                    Read1::Lost => status.lost += 1,
+                    Read1::Frame(frame) => {
+                        out.push(frame);
+                        left -= 1;
+                    }
+                    Read1::Lost => {
+                        status.lost += 1;
+                        left -= 1;
+                    }
                     Read1::Empty => break,
                     Read1::NoMemory => {
                         status.more = true;
