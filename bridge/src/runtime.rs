@@ -24,7 +24,7 @@ use tracing::{info, warn};
 
 use crate::arena::Arena;
 use crate::net::{Links, Netns, NetnsRef, in_netns};
-use crate::port::open::{self, Opened};
+use crate::port::{self, Opened};
 use crate::port::{Link, OpenError};
 use crate::state::{FdbEntry, Snapshot};
 use crate::switch::{Finding, Setting, Switch};
@@ -89,7 +89,7 @@ impl Handle {
     /// # Errors
     /// A sentence for a person.
     pub async fn start(config: Config) -> Result<Handle, Error> {
-        Handle::start_with(config, Arc::new(open::open)).await
+        Handle::start_with(config, Arc::new(port::open)).await
     }
 
     /// The same with another way to open ports: hosts inside this process, tests.
