@@ -1,6 +1,7 @@
 //! The `dcbridge` switch.
 
 pub mod arena;
+pub mod cli;
 pub mod port;
 pub mod runtime;
 pub mod state;
