@@ -2,6 +2,10 @@
 
 pub mod arena;
 pub mod cli;
+pub mod control;
 pub mod port;
 pub mod runtime;
 pub mod state;
+
+/// Version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
