@@ -73,17 +73,13 @@ async fn port<S: StateSource>(
         )
     })?;
     let snapshot = service.snapshot().await?;
-    match snapshot.ports.iter().find(|port| port.name == name) {
-        Some(port) => Ok(json(port)),
-        None => {
-            let names: Vec<&str> = snapshot.ports.iter().map(|port| port.name.as_str()).collect();
-            let hint = if names.is_empty() { "it has none".to_owned() } else { names.join(", ") };
-            Err(Failure::new(
-                StatusCode::NOT_FOUND,
-                format!("no port is named {name:?}; ports of this switch: {hint}"),
-            ))
-        }
-    }
+    let Some(port) = snapshot.ports.iter().find(|port| port.name == name) else {
+        let names: Vec<&str> = snapshot.ports.iter().map(|port| port.name.as_str()).collect();
+        let hint = if names.is_empty() { "it has none".to_owned() } else { names.join(", ") };
+        let error = format!("no port is named {name:?}; ports of this switch: {hint}");
+        return Err(Failure::new(StatusCode::NOT_FOUND, error));
+    };
+    Ok(json(port))
 }
 
 async fn classes<S: StateSource>(State(service): Shared<S>) -> Result<Response, Failure> {

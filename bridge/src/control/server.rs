@@ -78,12 +78,11 @@ where
         .max_buf_size(limits.head_bytes)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
-    let result = match timeout(limits.lifetime, connection.as_mut()).await {
-        Ok(result) => result,
-        Err(_) => {
-            connection.as_mut().graceful_shutdown();
-            timeout(limits.grace, connection).await.unwrap_or(Ok(()))
-        }
+    let result = if let Ok(result) = timeout(limits.lifetime, connection.as_mut()).await {
+        result
+    } else {
+        connection.as_mut().graceful_shutdown();
+        timeout(limits.grace, connection).await.unwrap_or(Ok(()))
     };
     if let Err(error) = result {
         tracing::debug!(%error, "a control connection ended early");

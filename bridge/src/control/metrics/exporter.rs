@@ -75,7 +75,7 @@ impl Exporter {
                 match (handle, value) {
                     (Series::Gauge(gauge), Value::Gauge(v)) => gauge.set(v),
                     (Series::Counter(counter), Value::Count(v) | Value::Nanoseconds(v)) => {
-                        counter.absolute(v)
+                        counter.absolute(v);
                     }
                     // A row of the table always yields the same kind of value.
                     _ => {}

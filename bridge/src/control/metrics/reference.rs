@@ -37,10 +37,13 @@ Useful expressions:
 
 ";
 
+/// A title, and which metrics stand under it.
+type Section = (&'static str, fn(&From) -> bool);
+
 /// The page.
 pub fn reference_markdown() -> String {
     let mut out = INTRODUCTION.to_owned();
-    let sections: [(&str, fn(&From) -> bool); 5] = [
+    let sections: [Section; 5] = [
         ("Switch", |from| matches!(from, From::Switch(_) | From::Build)),
         ("Ports", |from| matches!(from, From::Port(_))),
         ("Priorities and their queues", |from| matches!(from, From::Priority(_) | From::PriorityClass)),
