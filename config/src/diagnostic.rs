@@ -99,7 +99,7 @@ impl Diagnostic {
 
     /// Fills in file, lines and columns.
     pub(crate) fn locate(&mut self, file: &str, text: &str) {
-        self.file = file.to_owned();
+        file.clone_into(&mut self.file);
         for label in [&mut self.place, &mut self.secondary].into_iter().flatten() {
             label.locate(text);
         }

@@ -12,6 +12,7 @@ pub mod units;
 mod check;
 mod display;
 mod queries;
+mod reference;
 mod render;
 mod schema;
 mod words;
@@ -20,6 +21,7 @@ pub use check::BufferPlan;
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use diff::{Change, diff};
 pub use model::*;
+pub use reference::{json_schema, reference_markdown};
 pub use render::{render, summary};
 
 use toml::de::DeTable;
@@ -61,7 +63,7 @@ pub fn parse(text: &str, file: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Di
 }
 
 fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
+    text[..text.floor_char_boundary(at)].matches('\n').count()
 }
 
 fn syntax_span(error: &toml::de::Error, text: &str) -> std::ops::Range<usize> {
@@ -72,15 +74,16 @@ fn syntax_span(error: &toml::de::Error, text: &str) -> std::ops::Range<usize> {
 fn syntax_error(error: &toml::de::Error, text: &str) -> Diagnostic {
     let span = syntax_span(error, text);
     let message = error.message();
-    let finding = Diagnostic::error(span.clone(), format!("this is not TOML: {message}"));
-    let word = text.get(span).unwrap_or_default();
+    let word = text.get(span.clone()).unwrap_or_default();
     if message.starts_with("string values must be quoted") && !word.is_empty() {
-        return finding.label("text needs quotes").help(format!("write \"{word}\""));
+        return Diagnostic::error(span, "this is not TOML: text without quotes")
+            .label("text needs quotes")
+            .help(format!("write {word:?}"));
     }
     if message.starts_with("duplicate key") {
-        return finding
+        return Diagnostic::error(span, format!("`{word}` is defined twice"))
             .label("again here")
-            .help("remove one of the two, or write `[[...]]` for several tables");
+            .help("remove one of the two, or write `[[...]]` where several tables are meant");
     }
-    finding
+    Diagnostic::error(span, format!("this is not TOML: {message}"))
 }

@@ -83,14 +83,14 @@ fn check_reachable(policies: &[(&PolicySection, Policy)], cx: &mut Reader) {
         };
         let place = raw.r#match.span().unwrap_or_else(|| raw.place.clone());
         let why = if by.precedence > policy.precedence {
-            format!("by its higher precedence, {}", by.precedence)
+            format!("precedence {}", by.precedence)
         } else {
-            "by coming first in the file".to_owned()
+            "first in the file".to_owned()
         };
         cx.report(
             Diagnostic::warning(place, format!("policy \"{}\" can never match", policy.name))
                 .label("all of these frames are taken")
-                .also(by_raw.r#match.span(), format!("by \"{}\", {why}", by.name))
+                .also(by_raw.r#match.span(), format!("by \"{}\": {why}", by.name))
                 .help("give the more specific policy the higher `precedence`"),
         );
     }

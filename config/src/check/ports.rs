@@ -40,6 +40,12 @@ pub(super) fn ports(file: &File, bridge: &Bridge, metrics: &Metrics, cx: &mut Re
     at_most(raw.iter().map(|port| port.place.clone()), PORTS_MAX, "ports", help, cx);
     let names = raw.iter().filter_map(|port| port.name.given());
     unique_names(names.map(|(name, span)| (name.0.as_str(), span)), "ports", cx);
+    if let (Some((tables, span)), []) = (file.port.given(), raw)
+        && !tables.incomplete
+    {
+        let finding = Diagnostic::error(span, "the file has no `[[port]]`").label("this list is empty");
+        cx.report(finding.help("add at least one `[[port]]`"));
+    }
     if let ([only], true) = (raw, cx.findings.is_empty()) {
         cx.report(
             Diagnostic::warning(only.place.clone(), "a switch with one port forwards nothing")
