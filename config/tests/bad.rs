@@ -52,6 +52,29 @@ fn colour_changes_nothing_but_colour() {
     assert!(styled.contains('\u{1b}') && !plain.contains('\u{1b}'));
 }
 
+#[test]
+fn large_and_deep_files_are_answered_in_time() {
+    let started = std::time::Instant::now();
+    let ports = "[[port]]\nname = \"tap0\"\n[[port]]\nname = \"tap1\"\n";
+    let list = format!("{ports}[[policy]]\nname='p'\npriority=1\nmatch=[{}]\n", "'smb',".repeat(100_000));
+    for text in [
+        "#".repeat(2 << 20),
+        "[".repeat(500_000),
+        format!("a = {}", "[".repeat(500_000)),
+        format!("a = {}", "{a=".repeat(200_000)),
+        "a.".repeat(300_000),
+        "colour = x\n[[port]]\nname = 5\n".repeat(20_000),
+        "[[port]]\nname = \"tap0\"\n".repeat(30_000),
+        "[[policy]]\nname='p'\nmatch='smb'\npriority=1\n".repeat(20_000) + ports,
+        list,
+    ] {
+        let findings = parse(&text, "large.toml").expect_err("none of these is legal");
+        assert!(render(&findings, &text, false).lines().last().is_some_and(|l| l.contains("error")));
+    }
+    // Minutes, if anything were quadratic; the bound leaves room for slow machines.
+    assert!(started.elapsed().as_secs() < 60, "took {:?}", started.elapsed());
+}
+
 const FULL: &str = include_str!("full.toml");
 
 /// Parses, and renders what comes out: neither may panic.
