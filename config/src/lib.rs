@@ -56,6 +56,9 @@ pub fn parse(text: &str, file: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Di
     for finding in &mut findings {
         finding.locate(file, text, &lines);
     }
+    // What is wrong with a default is found again at every port.
+    let mut seen = HashSet::new();
+    findings.retain(|finding| seen.insert(finding.clone()));
     findings.sort_by_key(Diagnostic::start);
     match config {
         Some(config) if findings.iter().all(|f| f.severity == Severity::Warning) => Ok((config, findings)),
