@@ -40,7 +40,7 @@ pub struct Cli {
 
     /// What is logged to standard error: error, warn, info, debug, trace, or filters such as
     /// `warn,dcbridge::control=debug`
-    #[arg(long, value_name = "LEVEL", default_value = "info", global = true)]
+    #[arg(long, value_name = "LEVEL", default_value = "info", global = true, value_parser = terminal::log_filter)]
     log: tracing_subscriber::EnvFilter,
 
     #[command(subcommand)]

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::Failure;
 use super::table::{Canvas, Tone};
@@ -83,6 +84,20 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Reads what `--log` was given: a level, or filters such as `warn,dcbridge::control=debug`.
+///
+/// The filter's own parser takes a misspelt level for the name of a module, and then nothing is logged; so each part
+/// must end in a level.
+pub(super) fn log_filter(text: &str) -> Result<EnvFilter, String> {
+    for part in text.split(',') {
+        let level = part.rsplit('=').next().unwrap_or_default();
+        if level.is_empty() || level.parse::<LevelFilter>().is_err() {
+            return Err(format!("`{level}` is no level; write off, error, warn, info, debug or trace"));
+        }
+    }
+    text.parse().map_err(|error| format!("{error}"))
+}
+
 /// Sends the log to standard error.
 pub(super) fn log_to_stderr(filter: EnvFilter, terminal: &Terminal) {
     // Only a second call could fail, and there is none: tests don't log.
@@ -97,6 +112,16 @@ pub(super) fn log_to_stderr(filter: EnvFilter, terminal: &Terminal) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_refused() {
+        for good in ["info", "off", "warn,dcbridge::control=debug", "dcbridge=trace"] {
+            assert!(log_filter(good).is_ok(), "{good}");
+        }
+        for bad in ["inof", "", "=x=", "dcbridge=", "warn,", "dcbridge::control"] {
+            assert!(log_filter(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn colour_is_for_terminals_whose_user_wants_it() {
