@@ -209,6 +209,23 @@ fn standard_input_is_a_file_as_well() {
 }
 
 #[test]
+fn a_file_without_end_is_refused() {
+    let answer = output(&["check", "/dev/zero"]);
+    assert_eq!(answer.status.code(), Some(1));
+}
+
+#[test]
+fn schema_and_reference_are_what_the_configuration_says_of_itself() {
+    let schema: Value = serde_json::from_slice(&output(&["schema"]).stdout).unwrap();
+    assert!(schema["properties"]["traffic_class"].is_object(), "{schema}");
+    let reference = output(&["reference"]);
+    assert_eq!(reference.status.code(), Some(0));
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md")).unwrap();
+    assert_eq!(stdout(&reference), page);
+}
+
+#[test]
 fn wrong_usage_is_2() {
     for args in [
         &["show", "--bogus"][..],
