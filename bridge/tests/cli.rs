@@ -1,6 +1,8 @@
 //! The program as a person runs it: what it prints, where, and with which exit code. Ports are streams on Unix sockets
 //! in a directory of the test, so no privilege is needed and nothing outside is touched.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't set up its bench fails")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;

@@ -29,6 +29,8 @@ pub struct Terminal {
     pub err: Canvas,
     /// Whether a person looks at standard output, so that it may be redrawn.
     pub interactive: bool,
+    /// Lines of the terminal; `None`: no limit (a pipe or a file).
+    pub height: Option<usize>,
 }
 
 impl Terminal {
@@ -38,13 +40,29 @@ impl Terminal {
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
             dumb: std::env::var_os("TERM").is_some_and(|term| term == "dumb"),
         };
-        let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+        let size = terminal_size::terminal_size_of(io::stdout());
+        let width = size.map(|(width, _)| usize::from(width.0));
         let interactive = io::stdout().is_terminal();
         Terminal {
             out: Canvas { color: environment.color(when, interactive), width },
             err: Canvas { color: environment.color(when, io::stderr().is_terminal()), width: None },
             interactive,
+            height: size.map(|(_, height)| usize::from(height.0)),
         }
+    }
+
+    /// A picture cut to the terminal's height, so that it can be redrawn in place; its last line says what is missing.
+    pub fn fit(&self, picture: &str) -> String {
+        let lines: Vec<&str> = picture.lines().collect();
+        // The cursor rests on a line of its own.
+        let room = self.height.map_or(usize::MAX, |height| height.saturating_sub(1).max(1));
+        if lines.len() <= room {
+            return picture.to_owned();
+        }
+        let (shown, hidden) = lines.split_at(room - 1);
+        let more =
+            self.out.paint(&format!("… {} more lines; a taller window shows them", hidden.len()), Tone::Dim);
+        shown.iter().chain([&more.as_str()]).fold(String::new(), |picture, line| picture + line + "\n")
     }
 
     /// Says on standard error what went wrong.
@@ -112,6 +130,16 @@ pub(super) fn log_to_stderr(filter: EnvFilter, terminal: &Terminal) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_picture_never_scrolls() {
+        let mut terminal =
+            Terminal { out: Canvas::PLAIN, err: Canvas::PLAIN, interactive: true, height: Some(4) };
+        assert_eq!(terminal.fit("1\n2\n3\n"), "1\n2\n3\n");
+        assert_eq!(terminal.fit("1\n2\n3\n4\n"), "1\n2\n… 2 more lines; a taller window shows them\n");
+        terminal.height = None;
+        assert_eq!(terminal.fit(&"x\n".repeat(500)), "x\n".repeat(500));
+    }
 
     #[test]
     fn a_misspelt_level_is_refused() {
