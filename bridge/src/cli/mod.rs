@@ -4,6 +4,7 @@
 //! here; a running switch is asked through its control socket.
 
 pub mod check;
+pub mod reference;
 pub mod run;
 pub mod show;
 pub mod table;
@@ -40,7 +41,7 @@ pub struct Cli {
 
     /// What is logged to standard error: error, warn, info, debug, trace, or filters such as
     /// `warn,dcbridge::control=debug`
-    #[arg(long, value_name = "LEVEL", default_value = "info", global = true)]
+    #[arg(long, value_name = "LEVEL", default_value = "info", global = true, value_parser = terminal::log_filter)]
     log: tracing_subscriber::EnvFilter,
 
     #[command(subcommand)]
@@ -52,6 +53,8 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Show(show::Args),
+    Schema(reference::SchemaArgs),
+    Reference(reference::ReferenceArgs),
 }
 
 /// Why a subcommand failed: one or two sentences that say what to do next.
@@ -88,6 +91,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &terminal),
         Command::Check(args) => check::run(args, &terminal),
         Command::Show(args) => show::run(args, &terminal),
+        Command::Schema(args) => reference::schema(args),
+        Command::Reference(args) => reference::markdown(args),
     };
     match outcome {
         Ok(code) => code,
