@@ -2,6 +2,14 @@
 
 pub mod arena;
 pub mod net;
+pub mod cli;
+pub mod control;
 pub mod port;
 pub mod runtime;
+pub mod sim;
 pub mod state;
+pub mod switch;
+pub mod worker;
+
+/// Version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
