@@ -1,9 +1,9 @@
 //! The `dcbridge` switch.
 
 pub mod arena;
-pub mod net;
 pub mod cli;
 pub mod control;
+pub mod net;
 pub mod port;
 pub mod runtime;
 pub mod sim;
