@@ -8,7 +8,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use dcbridge_scheduler::FrameId;
+use dcbridge_scheduler::{FrameId, Priority};
 
 use crate::arena::Arena;
 
@@ -153,6 +153,22 @@ pub enum Link {
     Down(String),
 }
 
+/// What a closed gate guarantees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Nothing comes after the pause.
+    Exact,
+    /// Up to so many bytes more come, which the headroom has to hold.
+    BoundedByHeadroom {
+        /// Frame bytes.
+        residual_bytes: u32,
+    },
+    /// The peer is sent PFC frames; what it makes of them is its own affair.
+    FramesOnly,
+    /// Nothing: the sender can't be paused.
+    None,
+}
+
 /// A device of the data path.
 pub trait Port: Send {
     /// Reads up to `budget` frames from the queues in the bitmap `serve` (bit n: receive queue n; a port with one queue
@@ -179,5 +195,13 @@ pub trait Port: Send {
     /// Receive queues: 1, or 8 when there is one per priority.
     fn rx_queues(&self) -> u8 {
         1
+    }
+
+    /// Opens or closes the gate of a priority: whether the host may send it. A port that can't push back ignores it.
+    fn set_gate(&mut self, _priority: Priority, _open: bool) {}
+
+    /// What a closed gate guarantees.
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::None
     }
 }
