@@ -1,10 +1,189 @@
 //! The scheduler: deterministic; no sockets, no clock, no threads; time arrives as `now`.
+//!
+//! It knows frames by number and shape, never by content. The switch offers copies to (port, priority) queues; the
+//! scheduler admits or refuses them by the shared buffer's thresholds, and grants pieces to ports by strict priority,
+//! ETS, minimum and maximum rates and the line rate.
+//!
+//! What must not enter: bytes of frames, addresses, configuration files, I/O.
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+mod buffer;
+pub mod config;
+mod drr;
+mod ets;
 pub mod ids;
+mod port;
+mod queue;
+mod shaper;
 pub mod time;
 
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+
+pub use config::{ClassConfig, ClassTable, PortConfig, QueueLimit, Tsa};
 pub use ids::{FrameId, PortId, Priority};
+pub use port::{Backlog, Grant};
+pub use queue::Shape;
 pub use time::{Rate, Time, wire_bytes};
+
+use buffer::Buffer;
+use port::Port;
+use queue::{Entry, Slab};
+
+/// A copy of a frame on its way into a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// The frame.
+    pub id: FrameId,
+    /// Where it came in.
+    pub ingress: PortId,
+    /// Priority on arrival: with `ingress` its priority group.
+    pub arrival: Priority,
+    /// Priority it goes on with: the queue.
+    pub priority: Priority,
+    /// Cells of the buffer that the frame occupies.
+    pub cells: u16,
+    /// Its segments.
+    pub shape: Shape,
+}
+
+/// Why a copy was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The queue is at its limit.
+    QueueFull,
+    /// The shared buffer is full.
+    BufferFull,
+}
+
+/// Occupancy of the shared buffer, in cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Size.
+    pub size: u32,
+    /// Now.
+    pub used: u32,
+    /// At most so far.
+    pub peak: u32,
+}
+
+/// All egress queues of a switch, and its buffer.
+pub struct Scheduler {
+    ports: Vec<Port>,
+    limits: Vec<ClassTable>,
+    slab: Slab,
+    buffer: Buffer,
+}
+
+impl Scheduler {
+    /// A scheduler with a buffer of `cells` for frames numbered below `frames`.
+    pub fn new(ports: &[PortConfig], cells: u32, frames: usize) -> Scheduler {
+        let queues = ports.len() * Priority::COUNT;
+        Scheduler {
+            ports: ports.iter().enumerate().map(|(i, c)| Port::new(PortId(i as u16), c)).collect(),
+            limits: ports.iter().map(|c| c.classes).collect(),
+            // A flood makes several entries of one frame: room for two for each cell.
+            slab: Slab::new(2 * cells as usize, queues),
+            buffer: Buffer::new(cells, frames, queues),
+        }
+    }
+
+    /// Replaces a port's settings. What is queued stays; new thresholds bind new frames only.
+    pub fn configure(&mut self, port: PortId, config: &PortConfig) {
+        self.ports[port.index()].configure(config);
+        self.limits[port.index()] = config.classes;
+    }
+
+    /// Queues a copy at `port`.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing was charged then.
+    pub fn enqueue(&mut self, port: PortId, meta: &Meta, now: Time) -> Result<(), Refused> {
+        let egress = &mut self.ports[port.index()];
+        if !self.buffer.fits(meta.id, meta.cells) {
+            return Err(Refused::BufferFull);
+        }
+        let class = egress.class_of(meta.priority);
+        let limit = self.limits[port.index()].classes[class as usize].limit.cells(self.buffer.free());
+        if egress.cells(meta.priority).saturating_add(u32::from(meta.cells)) > limit {
+            return Err(Refused::QueueFull);
+        }
+        let entry = Entry { id: meta.id, shape: meta.shape, cells: meta.cells };
+        if !egress.push(&mut self.slab, meta.priority, entry, now) {
+            return Err(Refused::BufferFull);
+        }
+        self.buffer.hold(meta.id, meta.cells, group(meta.ingress, meta.arrival));
+        Ok(())
+    }
+
+    /// The next piece for `port`, if its line is free and something may go. Each grant whose `last` is set must be
+    /// answered by `sent`.
+    pub fn poll(&mut self, port: PortId, now: Time) -> Option<Grant> {
+        self.ports[port.index()].poll(&mut self.slab, now)
+    }
+
+    /// The last piece of a copy has left (or was lost): `true` when nobody needs the frame any more.
+    #[must_use]
+    pub fn sent(&mut self, id: FrameId) -> bool {
+        self.buffer.release(id)
+    }
+
+    /// Takes the first frame, or what is left of it, out of a queue without sending it. Like a grant, it must be
+    /// answered by `sent`.
+    pub fn discard(&mut self, port: PortId, priority: Priority) -> Option<Grant> {
+        self.ports[port.index()].discard(&mut self.slab, priority)
+    }
+
+    /// Pauses or releases a priority at an egress port.
+    pub fn set_paused(&mut self, port: PortId, priority: Priority, paused: bool, now: Time) {
+        self.ports[port.index()].set_paused(priority, paused, now);
+    }
+
+    /// Whether anything waits at `port`, paused or not.
+    pub fn has_backlog(&self, port: PortId) -> bool {
+        self.ports[port.index()].has_backlog()
+    }
+
+    /// When `poll` may have something for `port`; `None`: not before a frame comes or a pause ends.
+    pub fn next_wake(&self, port: PortId) -> Option<Time> {
+        self.ports[port.index()].next_wake()
+    }
+
+    /// What waits in a queue.
+    pub fn backlog(&self, port: PortId, priority: Priority, now: Time) -> Backlog {
+        self.ports[port.index()].backlog(priority, now)
+    }
+
+    /// Class number of a priority at a port.
+    pub fn class_of(&self, port: PortId, priority: Priority) -> u8 {
+        self.ports[port.index()].class_of(priority)
+    }
+
+    /// Line time that was lost by polling late while frames waited.
+    pub fn late(&self, port: PortId) -> Time {
+        self.ports[port.index()].late()
+    }
+
+    /// The shared buffer.
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy { size: self.buffer.size(), used: self.buffer.used(), peak: self.buffer.peak() }
+    }
+
+    /// Cells that frames hold which arrived at `ingress` with priority `arrival`.
+    pub fn group_cells(&self, ingress: PortId, arrival: Priority) -> u32 {
+        self.buffer.group(group(ingress, arrival))
+    }
+
+    /// Ports, in order.
+    pub fn ports(&self) -> impl Iterator<Item = PortId> + '_ {
+        self.ports.iter().map(Port::id)
+    }
+}
+
+fn group(ingress: PortId, arrival: Priority) -> u16 {
+    ingress.0 * Priority::COUNT as u16 + u16::from(arrival.get())
+}

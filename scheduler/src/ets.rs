@@ -1,0 +1,291 @@
+//! Transmission selection of one port: which queue sends next, and how much.
+//!
+//! # The algorithm
+//!
+//! A port has eight queues, one for each priority, in up to eight traffic classes. A queue is *eligible* when it holds
+//! something and its priority isn't paused; a class is eligible when one of its queues is and its maximum rate allows.
+//! When the line is free (its shaper is ready), the next piece comes from
+//!
+//! 1. the strict class with the highest number that is eligible (802.1Q 8.6.8.1), else
+//! 2. the class with the highest number that is eligible and below its minimum rate, else
+//! 3. the ETS class at which deficit round robin stands (802.1Q 8.6.8.3 asks for shares of what strict classes leave,
+//!    within 10 %; see `drr` for the ring itself).
+//!
+//! Within a class the eligible priorities share by bytes, in a ring of their own with equal quanta: 802.1Q leaves open
+//! who goes first inside a class, and a paused priority must not block its neighbours.
+//!
+//! **Pieces.** A superframe is many frames in one entry. What is granted is a range of its segments: as many as fit
+//! into the *cut*, 100 us at the line rate (and at the class's maximum rate) but at least one segment, and never more
+//! than the deficit allows. The rest stays at the head of the queue. So nobody waits behind 64 KB at 100 Mbit/s, and
+//! at 10 Gbit/s nobody pays for cutting.
+//!
+//! **Quanta.** A class of weight w gets w x U bytes a round, with one U for the port: shares are exact, without
+//! rounding. U is such that the smallest quantum is one cut, so that pieces are not chopped smaller than need be, but
+//! no larger than makes a round of 1 ms at the line rate (weights 1 and 99 would else make rounds of 100 cuts), and
+//! at least the longest frame, so that every visit sends something.
+//!
+//! **Emptying and pausing.** A class that empties loses its deficit and its turn. A class that is paused or held by
+//! its maximum rate keeps at most one quantum. Bytes served below a minimum rate are charged to the deficit as well:
+//! a minimum is a floor under the share, not an addition to it.
+//!
+//! **Cost.** A choice looks at eligible queues only, as bits of a byte: idle classes and the number of queued frames
+//! don't enter.
+
+use crate::config::{ClassTable, PortConfig, Tsa};
+use crate::drr::Drr;
+use crate::shaper::Shaper;
+use crate::time::{Time, WIRE_OVERHEAD};
+
+/// Bytes of a piece where there is no line rate: a whole superframe.
+const UNLIMITED_CUT: u32 = 66_000;
+const CUT: Time = Time::from_micros(100);
+const ROUND: Time = Time::from_millis(1);
+
+/// Who sends, and how much at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) priority: u8,
+    pub(crate) class: u8,
+    /// Wire bytes; the first segment goes in any case.
+    pub(crate) allowance: u32,
+    /// Whether the class had to choose among several priorities: only then their ring is charged.
+    contested: bool,
+}
+
+impl Choice {
+    /// All that is at the head of a queue, out of any turn.
+    pub(crate) const fn whole(priority: u8, class: u8) -> Choice {
+        Choice { priority, class, allowance: u32::MAX, contested: false }
+    }
+}
+
+/// Classes of one port and their state.
+#[derive(Clone, Debug)]
+pub(crate) struct Selection {
+    class_of: [u8; 8],
+    /// Bitmap of priorities of each class.
+    members: [u8; 8],
+    strict: u8,
+    with_min: u8,
+    with_max: u8,
+    min: [Option<Shaper>; 8],
+    max: [Option<Shaper>; 8],
+    cut: [u32; 8],
+    ring: Drr,
+    inner: [Drr; 8],
+}
+
+impl Selection {
+    pub(crate) fn new(port: &PortConfig) -> Selection {
+        let cut = cuts(port);
+        let mut selection = Selection {
+            class_of: [0; 8],
+            members: [0; 8],
+            strict: 0,
+            with_min: 0,
+            with_max: 0,
+            min: [None; 8],
+            max: [None; 8],
+            cut,
+            ring: Drr::new(quanta(port, &cut)),
+            inner: core::array::from_fn(|_| Drr::new([0; 8])),
+        };
+        selection.configure(port);
+        selection
+    }
+
+    /// Takes over new settings; what was sent before still counts in shapers and deficits.
+    pub(crate) fn configure(&mut self, port: &PortConfig) {
+        let table: &ClassTable = &port.classes;
+        self.cut = cuts(port);
+        self.ring.requantize(quanta(port, &self.cut));
+        self.class_of = table.class_of.map(|c| c & 7);
+        self.members = [0; 8];
+        for (priority, &class) in self.class_of.iter().enumerate() {
+            self.members[class as usize] |= 1 << priority;
+        }
+        self.strict = 0;
+        self.with_min = 0;
+        self.with_max = 0;
+        for (class, config) in table.classes.iter().enumerate() {
+            let bit = 1 << class;
+            self.inner[class].requantize([self.cut[class].max(longest(port)); 8]);
+            if config.tsa == Tsa::Strict {
+                self.strict |= bit;
+            }
+            self.min[class] = config.min_rate.map(|r| Shaper::retuned(r, port.burst, self.min[class]));
+            self.max[class] = config.max_rate.map(|r| Shaper::retuned(r, port.burst, self.max[class]));
+            self.with_min |= if config.min_rate.is_some() { bit } else { 0 };
+            self.with_max |= if config.max_rate.is_some() { bit } else { 0 };
+        }
+    }
+
+    pub(crate) fn class_of(&self, priority: u8) -> u8 {
+        self.class_of[priority as usize]
+    }
+
+    /// The classes of the priorities in `queues`.
+    fn classes_with(&self, mut queues: u8) -> u8 {
+        let mut classes = 0;
+        while queues != 0 {
+            let class = self.class_of[queues.trailing_zeros() as usize];
+            classes |= 1 << class;
+            queues &= !self.members[class as usize];
+        }
+        classes
+    }
+
+    /// The classes of `classes` whose maximum rate allows something at `now`.
+    fn unshaped(&self, classes: u8, now: Time) -> u8 {
+        let mut shaped = classes & self.with_max;
+        let mut allowed = classes;
+        while shaped != 0 {
+            let class = shaped.trailing_zeros() as usize;
+            if self.max[class].is_some_and(|s| !s.ready(now)) {
+                allowed &= !(1 << class);
+            }
+            shaped &= shaped - 1;
+        }
+        allowed
+    }
+
+    /// The class of `classes` that is below its minimum rate, the highest if there are several.
+    fn below_minimum(&self, classes: u8, now: Time) -> Option<u8> {
+        let mut guaranteed = classes & self.with_min;
+        while guaranteed != 0 {
+            let class = highest(guaranteed);
+            if self.min[class as usize].is_some_and(|s| s.ready(now)) {
+                return Some(class);
+            }
+            guaranteed &= !(1 << class);
+        }
+        None
+    }
+
+    /// The next queue of those in `eligible` (a bitmap of priorities), or `None` when maximum rates hold all of them.
+    /// `head` tells the wire bytes of the first segment of a priority's queue.
+    pub(crate) fn choose(&mut self, eligible: u8, now: Time, head: impl Fn(u8) -> u32) -> Option<Choice> {
+        let classes = self.unshaped(self.classes_with(eligible), now);
+        if classes == 0 {
+            return None;
+        }
+        let strict = classes & self.strict;
+        let out_of_turn = if strict != 0 { Some(highest(strict)) } else { self.below_minimum(classes, now) };
+        if let Some(class) = out_of_turn {
+            return Some(self.within(class, eligible, &head));
+        }
+        let Selection { ring, inner, members, cut, .. } = self;
+        let mut chosen = Choice::whole(0, 0);
+        let (_, deficit) = ring.pick(classes, |class| {
+            let c = class as usize;
+            chosen = pick_within(&mut inner[c], class, members[c] & eligible, cut[c], &head);
+            head(chosen.priority)
+        });
+        Some(Choice { allowance: chosen.allowance.min(deficit), ..chosen })
+    }
+
+    fn within(&mut self, class: u8, eligible: u8, head: &impl Fn(u8) -> u32) -> Choice {
+        let c = class as usize;
+        pick_within(&mut self.inner[c], class, self.members[c] & eligible, self.cut[c], head)
+    }
+
+    /// A choice was carried out: `wire` bytes go.
+    pub(crate) fn charge(&mut self, choice: Choice, wire: u32, now: Time) {
+        let class = choice.class as usize;
+        if self.strict & (1 << class) == 0 {
+            self.ring.charge(choice.class, wire);
+        }
+        if choice.contested {
+            self.inner[class].charge(choice.priority, wire);
+        }
+        for shaper in [&mut self.min[class], &mut self.max[class]].into_iter().flatten() {
+            shaper.charge(wire, now);
+        }
+    }
+
+    /// The queue of `priority` is empty now; `eligible` are the queues that can still send.
+    pub(crate) fn emptied(&mut self, priority: u8, eligible: u8) {
+        let class = self.class_of[priority as usize];
+        self.inner[class as usize].emptied(priority);
+        if self.members[class as usize] & eligible == 0 {
+            self.ring.emptied(class);
+        }
+    }
+
+    /// `priority` was paused; `eligible` are the queues that can still send.
+    pub(crate) fn suspended(&mut self, priority: u8, eligible: u8) {
+        let class = self.class_of[priority as usize];
+        self.inner[class as usize].suspended(priority);
+        if self.members[class as usize] & eligible == 0 {
+            self.ring.suspended(class);
+        }
+    }
+
+    /// A queue of `priority` begins to hold something: caps give no credit for the time before.
+    pub(crate) fn began(&mut self, priority: u8, eligible_before: u8, now: Time) {
+        let class = self.class_of[priority as usize] as usize;
+        if self.members[class] & eligible_before == 0 {
+            for shaper in [&mut self.min[class], &mut self.max[class]].into_iter().flatten() {
+                shaper.forgo(now);
+            }
+        }
+    }
+
+    /// When the first of the classes of `eligible` may send, as far as their maximum rates say.
+    pub(crate) fn ready_at(&self, eligible: u8) -> Time {
+        let mut classes = self.classes_with(eligible);
+        let mut earliest = Time::NEVER;
+        while classes != 0 {
+            let class = classes.trailing_zeros() as usize;
+            earliest = earliest.min(self.max[class].map_or(Time::ZERO, |s| s.ready_at()));
+            classes &= classes - 1;
+        }
+        earliest
+    }
+}
+
+fn highest(classes: u8) -> u8 {
+    7 - classes.leading_zeros() as u8
+}
+
+/// The priority of `eligible` that goes next within its class. A lone one needs no ring.
+fn pick_within(ring: &mut Drr, class: u8, eligible: u8, cut: u32, head: &impl Fn(u8) -> u32) -> Choice {
+    if eligible.is_power_of_two() {
+        return Choice { allowance: cut, ..Choice::whole(eligible.trailing_zeros() as u8, class) };
+    }
+    let (priority, deficit) = ring.pick(eligible, head);
+    Choice { priority, class, allowance: deficit.min(cut), contested: true }
+}
+
+/// Wire bytes of the longest frame.
+fn longest(port: &PortConfig) -> u32 {
+    port.max_frame.saturating_add(WIRE_OVERHEAD)
+}
+
+/// Wire bytes of the largest piece of each class.
+fn cuts(port: &PortConfig) -> [u32; 8] {
+    let line = port.line_rate.map_or(UNLIMITED_CUT, |r| clamp_u32(r.bytes_in(CUT)));
+    core::array::from_fn(|class| {
+        let capped = port.classes.classes[class].max_rate.map_or(u32::MAX, |r| clamp_u32(r.bytes_in(CUT)));
+        line.min(capped)
+    })
+}
+
+/// Bytes a round of each class: its weight times one number for all.
+fn quanta(port: &PortConfig, cut: &[u32; 8]) -> [u32; 8] {
+    let weights: [u64; 8] = core::array::from_fn(|class| match port.classes.classes[class].tsa {
+        Tsa::Ets { weight } if port.classes.class_of.contains(&(class as u8)) => u64::from(weight.max(1)),
+        _ => 0,
+    });
+    let sum: u64 = weights.iter().sum();
+    let Some(least) = weights.iter().copied().filter(|&w| w > 0).min() else { return [0; 8] };
+    let largest_cut = u64::from(cut.iter().copied().max().unwrap_or(UNLIMITED_CUT));
+    let round = port.line_rate.map_or(u64::MAX, |r| r.bytes_in(ROUND));
+    let smallest = largest_cut.min((round / sum).saturating_mul(least)).max(u64::from(longest(port)));
+    let unit = smallest.div_ceil(least);
+    weights.map(|w| clamp_u32(w * unit))
+}
+
+fn clamp_u32(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,276 @@
+//! One egress port: its queues, which of them are paused, and its line.
+
+use crate::config::PortConfig;
+use crate::ets::{Choice, Selection};
+use crate::ids::{FrameId, PortId, Priority};
+use crate::queue::{Entry, Fifo, Shape, Slab};
+use crate::shaper::Shaper;
+use crate::time::Time;
+
+/// What may be sent: a range of a frame's segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The frame.
+    pub id: FrameId,
+    /// The queue it came from.
+    pub priority: Priority,
+    /// Class number of that queue.
+    pub class: u8,
+    /// First segment.
+    pub from: u16,
+    /// Behind the last segment.
+    pub to: u16,
+    /// Bytes without FCS.
+    pub bytes: u32,
+    /// Wire bytes.
+    pub wire: u32,
+    /// Whether this is the end of the frame.
+    pub last: bool,
+}
+
+/// Units, frames and bytes (without FCS) that wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Frames and superframes.
+    pub units: u64,
+    /// Frames as they leave.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Cells that they occupy.
+    pub cells: u32,
+    /// Most cells that were ever occupied.
+    pub peak_cells: u32,
+    /// Whether the queue is paused.
+    pub paused: bool,
+    /// How long it was paused in all.
+    pub paused_for: Time,
+}
+
+#[derive(Clone, Debug)]
+struct Queue {
+    fifo: Fifo,
+    frames: u64,
+    bytes: u64,
+    cells: u32,
+    peak_cells: u32,
+    paused_at: Time,
+    paused_for: Time,
+}
+
+/// One egress port.
+pub(crate) struct Port {
+    id: PortId,
+    queues: [Queue; 8],
+    /// Priorities with something queued.
+    backlog: u8,
+    paused: u8,
+    selection: Selection,
+    line: Option<Shaper>,
+    /// Nothing could be sent though the line was free: it gets no credit for that time.
+    starved: bool,
+    late: Time,
+}
+
+impl Port {
+    pub(crate) fn new(id: PortId, config: &PortConfig) -> Port {
+        let empty = Queue {
+            fifo: Fifo::new(),
+            frames: 0,
+            bytes: 0,
+            cells: 0,
+            peak_cells: 0,
+            paused_at: Time::ZERO,
+            paused_for: Time::ZERO,
+        };
+        Port {
+            id,
+            queues: core::array::from_fn(|_| empty.clone()),
+            backlog: 0,
+            paused: 0,
+            selection: Selection::new(config),
+            line: config.line_rate.map(|r| Shaper::new(r, config.burst)),
+            starved: true,
+            late: Time::ZERO,
+        }
+    }
+
+    pub(crate) fn configure(&mut self, config: &PortConfig) {
+        self.selection.configure(config);
+        self.line = config.line_rate.map(|r| Shaper::retuned(r, config.burst, self.line));
+    }
+
+    pub(crate) fn id(&self) -> PortId {
+        self.id
+    }
+
+    pub(crate) fn class_of(&self, priority: Priority) -> u8 {
+        self.selection.class_of(priority.get())
+    }
+
+    pub(crate) fn cells(&self, priority: Priority) -> u32 {
+        self.queues[priority.index()].cells
+    }
+
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.backlog != 0
+    }
+
+    fn eligible(&self) -> u8 {
+        self.backlog & !self.paused
+    }
+
+    /// Appends; `false` when the slab is full.
+    pub(crate) fn push(&mut self, slab: &mut Slab, priority: Priority, entry: Entry, now: Time) -> bool {
+        let eligible = self.eligible();
+        let queue = &mut self.queues[priority.index()];
+        if !queue.fifo.push(slab, entry) {
+            return false;
+        }
+        queue.frames += u64::from(entry.shape.segs);
+        queue.bytes += entry.shape.bytes(0, entry.shape.segs);
+        queue.cells += u32::from(entry.cells);
+        queue.peak_cells = queue.peak_cells.max(queue.cells);
+        let bit = 1 << priority.get();
+        if self.backlog & bit == 0 {
+            self.backlog |= bit;
+            self.selection.began(priority.get(), eligible, now);
+        }
+        true
+    }
+
+    /// The next piece, if the line is free and something may be sent.
+    pub(crate) fn poll(&mut self, slab: &mut Slab, now: Time) -> Option<Grant> {
+        if self.line.is_some_and(|line| !line.ready(now)) {
+            return None;
+        }
+        let eligible = self.eligible();
+        if eligible == 0 {
+            self.starved = true;
+            return None;
+        }
+        let queues = &self.queues;
+        let head = |priority: u8| {
+            let fifo = &queues[priority as usize].fifo;
+            fifo.front(slab).shape.wire_at(fifo.head_seg)
+        };
+        let Some(choice) = self.selection.choose(eligible, now, head) else {
+            self.starved = true;
+            return None;
+        };
+        let grant = self.take(slab, choice);
+        self.selection.charge(choice, grant.wire, now);
+        if let Some(line) = &mut self.line {
+            if self.starved {
+                line.forgo(now);
+            }
+            self.late = self.late + line.charge(grant.wire, now);
+        }
+        self.starved = false;
+        if self.backlog & (1 << choice.priority) == 0 {
+            self.selection.emptied(choice.priority, self.eligible());
+        }
+        Some(grant)
+    }
+
+    /// Removes from the head of the chosen queue what its allowance covers.
+    fn take(&mut self, slab: &mut Slab, choice: Choice) -> Grant {
+        let queue = &mut self.queues[choice.priority as usize];
+        let Entry { id, shape, cells } = *queue.fifo.front(slab);
+        let from = queue.fifo.head_seg;
+        let to = end_of_piece(&shape, from, choice.allowance);
+        let last = to == shape.segs;
+        let bytes = shape.bytes(from, to);
+        queue.frames -= u64::from(to - from);
+        queue.bytes -= bytes;
+        if last {
+            queue.cells -= u32::from(cells);
+            queue.fifo.pop(slab);
+            if queue.fifo.len == 0 {
+                self.backlog &= !(1 << choice.priority);
+            }
+        } else {
+            queue.fifo.head_seg = to;
+        }
+        Grant {
+            id,
+            priority: Priority::new(choice.priority),
+            class: choice.class,
+            from,
+            to,
+            bytes: bytes as u32,
+            wire: shape.wire(from, to) as u32,
+            last,
+        }
+    }
+
+    /// Removes the head of a queue as a whole: what was not sent of it.
+    pub(crate) fn discard(&mut self, slab: &mut Slab, priority: Priority) -> Option<Grant> {
+        if self.backlog & (1 << priority.get()) == 0 {
+            return None;
+        }
+        let class = self.class_of(priority);
+        let grant = self.take(slab, Choice::whole(priority.get(), class));
+        if self.backlog & (1 << priority.get()) == 0 {
+            self.selection.emptied(priority.get(), self.eligible());
+        }
+        Some(grant)
+    }
+
+    /// Pauses or releases a priority.
+    pub(crate) fn set_paused(&mut self, priority: Priority, paused: bool, now: Time) {
+        let bit = 1 << priority.get();
+        if (self.paused & bit != 0) == paused {
+            return;
+        }
+        let before = self.eligible();
+        self.paused ^= bit;
+        let queue = &mut self.queues[priority.index()];
+        if paused {
+            queue.paused_at = now;
+            self.selection.suspended(priority.get(), self.eligible());
+        } else {
+            queue.paused_for = queue.paused_for + (now - queue.paused_at);
+            self.selection.began(priority.get(), before, now);
+        }
+    }
+
+    /// When `poll` may have something; `None`: not before a frame comes or a pause ends.
+    pub(crate) fn next_wake(&self) -> Option<Time> {
+        let eligible = self.eligible();
+        if eligible == 0 {
+            return None;
+        }
+        let line = self.line.map_or(Time::ZERO, |l| l.ready_at());
+        Some(line.max(self.selection.ready_at(eligible)))
+    }
+
+    pub(crate) fn late(&self) -> Time {
+        self.late
+    }
+
+    pub(crate) fn backlog(&self, priority: Priority, now: Time) -> Backlog {
+        let queue = &self.queues[priority.index()];
+        let paused = self.paused & (1 << priority.get()) != 0;
+        let running = if paused { now - queue.paused_at } else { Time::ZERO };
+        Backlog {
+            units: u64::from(queue.fifo.len),
+            frames: queue.frames,
+            bytes: queue.bytes,
+            cells: queue.cells,
+            peak_cells: queue.peak_cells,
+            paused,
+            paused_for: queue.paused_for + running,
+        }
+    }
+}
+
+/// Behind the last segment that fits into `allowance` wire bytes; at least one segment.
+fn end_of_piece(shape: &Shape, from: u16, allowance: u32) -> u16 {
+    let left = shape.segs - from;
+    if left == 1 || shape.wire(from, shape.segs) <= u64::from(allowance) {
+        return shape.segs;
+    }
+    let fit = allowance / crate::time::wire_bytes(shape.seg_len);
+    from + u16::try_from(fit).unwrap_or(u16::MAX).clamp(1, left - 1)
+}
