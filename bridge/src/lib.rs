@@ -2,6 +2,8 @@
 
 pub mod arena;
 pub mod cli;
+pub mod lab;
+pub mod net;
 pub mod port;
 pub mod runtime;
 pub mod state;

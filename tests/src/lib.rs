@@ -1,1 +1,5 @@
 //! Scenarios, the conformance list, labs and benchmarks.
+
+pub mod host;
+pub mod packet;
+pub mod privilege;

@@ -12,6 +12,12 @@ use dcbridge_scheduler::FrameId;
 
 use crate::arena::Arena;
 
+mod error;
+mod sys;
+pub mod tap;
+
+pub use error::OpenError;
+
 /// The offload header of a frame (virtio-net, 12 bytes on the device), in host order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VnetHeader {

@@ -1,0 +1,220 @@
+//! A TAP interface as a port: non-blocking reads and writes of one frame or superframe each.
+//!
+//! The interface belongs to its administrator: it may be renamed, moved to another namespace, set down or deleted under
+//! us. All of that is seen through the descriptor alone, so no privilege is needed after opening.
+
+mod holder;
+mod open;
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{Interest, Link, Port, RxFrame, RxStatus, TxDesc, TxOutcome, VNET_HEADER_LEN, VnetHeader, sys};
+use crate::arena::Arena;
+use crate::net::NetnsRef;
+
+pub use open::open;
+
+/// Frames that are taken at once. A TAP write never waits, so any number is safe; a bound keeps a turn short.
+const TX_ROOM: usize = 256;
+
+/// What a TAP port is to be.
+#[derive(Clone, Debug)]
+pub struct TapOptions {
+    /// Name of the interface, 1 to 15 ASCII characters.
+    pub name: String,
+    /// Namespace in which it is or will be.
+    pub netns: NetnsRef,
+    /// L3 MTU in bytes.
+    pub mtu: u16,
+    /// Superframes and unfinished checksums may pass.
+    pub offload: bool,
+    /// Receive queues, 1 to 8. With one, order holds across all flows.
+    pub queues: u8,
+    /// Ring of the interface in frames; `None`: 4096 for one that is made here, unchanged for one that existed.
+    pub txqueuelen: Option<u32>,
+}
+
+/// An open TAP.
+#[derive(Debug)]
+pub struct TapPort {
+    /// In the kernel's order: a steering program that answers n means the n-th.
+    queues: Vec<File>,
+    offload: bool,
+    notes: Vec<String>,
+    /// Queue with which the next `rx` begins, so that a busy one does not use up every budget.
+    next: usize,
+    /// `rx` has said that the interface is gone.
+    closed: bool,
+}
+
+/// What a read of one frame came to.
+enum Read1 {
+    Frame(RxFrame),
+    Lost,
+    Empty,
+    NoMemory,
+    Gone(io::Error),
+}
+
+impl TapPort {
+    fn new(queues: Vec<File>, offload: bool, notes: Vec<String>) -> TapPort {
+        TapPort { queues, offload, notes, next: 0, closed: false }
+    }
+
+    /// What a person should know about how the port was opened.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn read(&self, queue: usize, arena: &mut Arena) -> Read1 {
+        let mut file = &self.queues[queue];
+        let offload = self.offload;
+        // A landing that can't be had leaves the frame in the device; one that can't be kept has taken it out.
+        let mut taken = false;
+        let landed = arena.land(|small, large| {
+            let full = small.len() + large.len();
+            let mut header = [0; VNET_HEADER_LEN];
+            let prefix = if offload { VNET_HEADER_LEN } else { 0 };
+            let read = if offload {
+                file.read_vectored(&mut [
+                    IoSliceMut::new(&mut header),
+                    IoSliceMut::new(small),
+                    IoSliceMut::new(large),
+                ])
+            } else {
+                file.read_vectored(&mut [IoSliceMut::new(small), IoSliceMut::new(large)])
+            }?;
+            taken = true;
+            match read.checked_sub(prefix) {
+                // A full landing: the kernel has cut the frame.
+                Some(len) if len > 0 && len < full => Ok((len, VnetHeader::from_bytes(&header))),
+                _ => Err(io::ErrorKind::InvalidData.into()),
+            }
+        });
+        match landed {
+            Ok(id) => Read1::Frame(RxFrame { id, queue: queue as u8 }),
+            Err(_) if taken => Read1::Lost,
+            Err(e) => match e.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Read1::Empty,
+                io::ErrorKind::OutOfMemory => Read1::NoMemory,
+                _ => Read1::Gone(e),
+            },
+        }
+    }
+
+    fn write(&self, frame: &TxDesc, arena: &Arena) -> io::Result<()> {
+        let header = frame.vnet.to_bytes();
+        let header = if self.offload { &header[..] } else { &[] };
+        let head = &frame.head[..usize::from(frame.head_len)];
+        let from = frame.off as usize;
+        let body = arena
+            .bytes(frame.body)
+            .get(from..from + frame.len as usize)
+            .ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
+        let mut file = &self.queues[0];
+        loop {
+            let written = if header.is_empty() && head.is_empty() {
+                file.write(body)
+            } else {
+                file.write_vectored(&[IoSlice::new(header), IoSlice::new(head), IoSlice::new(body)])
+            };
+            match written {
+                Ok(_) => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+impl Port for TapPort {
+    fn rx(&mut self, serve: u8, budget: usize, arena: &mut Arena, out: &mut Vec<RxFrame>) -> RxStatus {
+        let mut status = RxStatus::default();
+        if self.closed {
+            status.closed = Some(Errno::EBADFD.into());
+            return status;
+        }
+        let mut left = budget;
+        let count = self.queues.len();
+        for n in 0..count {
+            let queue = (self.next + n) % count;
+            if serve & (1 << queue) == 0 {
+                continue;
+            }
+            loop {
+                if left == 0 {
+                    status.more = true;
+                    self.next = (queue + 1) % count;
+                    return status;
+                }
+                left -= 1;
+                match self.read(queue, arena) {
+                    Read1::Frame(frame) => out.push(frame),
+                    Read1::Lost => status.lost += 1,
+                    Read1::Empty => break,
+                    Read1::NoMemory => {
+                        status.more = true;
+                        return status;
+                    }
+                    Read1::Gone(error) => {
+                        self.closed = true;
+                        status.closed = Some(error);
+                        return status;
+                    }
+                }
+            }
+        }
+        status
+    }
+
+    fn tx_room(&self) -> usize {
+        TX_ROOM
+    }
+
+    fn tx(&mut self, frames: &[TxDesc], arena: &mut Arena, outcomes: &mut Vec<TxOutcome>) {
+        outcomes.extend(frames.iter().map(|frame| match self.write(frame, arena) {
+            Ok(()) => TxOutcome::Sent,
+            // EIO: set down. EBADFD: deleted, which `rx` and `tick` find out. EINVAL: a header that does not fit.
+            Err(_) => TxOutcome::Refused,
+        }));
+    }
+
+    fn interests(&self, out: &mut Vec<Interest>) {
+        if !self.closed {
+            out.extend(self.queues.iter().map(|q| Interest { fd: q.as_raw_fd(), read: true, write: false }));
+        }
+    }
+
+    /// One poll: a TAP that is up can be written to, one that is set down can't, one that is gone reports an error.
+    fn tick(&mut self) -> Link {
+        let queue = self.queues[0].as_fd();
+        let mut fds = [PollFd::new(queue, PollFlags::POLLOUT)];
+        let found = match poll(&mut fds, PollTimeout::ZERO) {
+            Ok(_) => fds[0].revents().unwrap_or(PollFlags::empty()),
+            Err(_) => PollFlags::empty(),
+        };
+        if self.closed || found.contains(PollFlags::POLLERR) {
+            return Link::Down("the interface was deleted".to_owned());
+        }
+        if found.contains(PollFlags::POLLOUT) {
+            return Link::Up;
+        }
+        match sys::interface(queue) {
+            Ok((name, _)) => Link::Down(format!("the interface is set down (ip link set {name} up)")),
+            Err(_) => Link::Down("the interface was deleted".to_owned()),
+        }
+    }
+
+    fn offload(&self) -> bool {
+        self.offload
+    }
+
+    fn rx_queues(&self) -> u8 {
+        self.queues.len() as u8
+    }
+}
