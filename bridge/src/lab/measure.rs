@@ -42,7 +42,9 @@ pub struct ClassSample {
     pub received: FlowStats,
     /// By the switch, at the slow link.
     pub dropped_frames: u64,
-    /// Waiting for the slow link now, in bytes.
+    /// Waiting for the slow link now.
+    pub queued_frames: u64,
+    /// Their bytes.
     pub queued_bytes: u64,
 }
 
@@ -135,7 +137,7 @@ impl Series {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use dcbridge_config::Tsa;
+    use dcbridge_config::{PrioritySet, Tsa};
 
     use super::*;
     use crate::lab::plan::Mark;
@@ -144,6 +146,7 @@ pub(super) mod tests {
         ClassPlan {
             name: name.to_owned(),
             tc: 0,
+            priorities: PrioritySet(1),
             tsa: if share.is_some() { Tsa::Ets } else { Tsa::Strict },
             priority: 0,
             mark: Mark::Dscp(0),
@@ -160,6 +163,7 @@ pub(super) mod tests {
             offered: flow(bytes * 2),
             received: flow(bytes),
             dropped_frames: bytes / 100,
+            queued_frames: 0,
             queued_bytes: 0,
         });
         Sample { at: Duration::from_millis(at_ms), classes: classes.collect(), receiver_overflows: 0 }

@@ -4,7 +4,7 @@
 //! by weight, within their minimum and maximum rates; each is then offered more than it can get, so that none of them
 //! ever runs empty and the shares are the switch's doing.
 
-use dcbridge_config::{BitRate, Maps, TrafficClass, Tsa};
+use dcbridge_config::{BitRate, Maps, PrioritySet, TrafficClass, Tsa};
 
 /// How much more than its part an ETS class is offered. Enough that a late generator does not let a queue run dry,
 /// little enough for two cores.
@@ -34,6 +34,8 @@ pub struct ClassPlan {
     pub tc: u8,
     /// How it is served.
     pub tsa: Tsa,
+    /// All its priorities.
+    pub priorities: PrioritySet,
     /// The priority at which the lab sends.
     pub priority: u8,
     /// How frames are marked.
@@ -85,6 +87,7 @@ pub fn plan(classes: &[TrafficClass], maps: &Maps, rate: BitRate) -> Result<Vec<
                 name: class.name.clone(),
                 tc: class.tc,
                 tsa: class.tsa,
+                priorities: class.priorities,
                 priority,
                 mark,
                 offer_bps: target_bps * over,
@@ -122,7 +125,7 @@ fn divide(ets: &[&TrafficClass], left: f64) -> Vec<f64> {
 /// A priority of the class and how to reach it: by the DSCP that stands for it, class selectors (multiples of 8) first,
 /// because that is how people mark.
 fn mark(class: &TrafficClass, maps: &Maps) -> (u8, Mark) {
-    let priorities: Vec<u8> = (0..8).filter(|p| class.priorities.0 & (1 << p) != 0).collect();
+    let priorities: Vec<u8> = class.priorities.iter().collect();
     let dscps = (0..64u8).filter(|d| d % 8 == 0).chain((0..64).filter(|d| d % 8 != 0));
     let known = |priority: u8| dscps.clone().find(|&d| maps.dscp_to_priority[usize::from(d)] == priority);
     match priorities.iter().find_map(|&p| Some((p, known(p)?))) {
@@ -133,7 +136,7 @@ fn mark(class: &TrafficClass, maps: &Maps) -> (u8, Mark) {
 
 #[cfg(test)]
 mod tests {
-    use dcbridge_config::{PrioritySet, QueueLimit};
+    use dcbridge_config::QueueLimit;
 
     use super::*;
 

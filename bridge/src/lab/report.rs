@@ -1,7 +1,6 @@
 //! The result of a lab run: judged, and as JSON. Pure: it gets samples and says what they mean; drawing is `view`'s.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
 use dcbridge_config::Tsa;
 use serde::Serialize;
@@ -106,7 +105,7 @@ pub fn judge(run: Run, window: (&Sample, &Sample), end: &Sample) -> Report {
         .zip(&rates)
         .zip(&end.classes)
         .map(|((plan, rate), total)| {
-            let accounted = total.received.frames + total.dropped_frames;
+            let accounted = total.received.frames + total.dropped_frames + total.queued_frames;
             ClassReport {
                 name: plan.name.clone(),
                 target_share: plan.target_share.map(digits),
@@ -275,11 +274,6 @@ impl serde_json::ser::Formatter for Spaced {
     fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         writer.write_all(b": ")
     }
-}
-
-/// When even the warm-up was cut short there is nothing to judge.
-pub fn too_short(measured: Duration) -> bool {
-    measured < Duration::from_millis(200)
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use super::frames::{FrameSize, MTU};
 use super::hosts::Address;
 use super::plan::{ClassPlan, Mark};
 
-/// Classes of the lab when no file is given: two that share, and one that goes first.
-pub const DEFAULT_CLASSES: &str = r#"
+/// The lab's configuration when no file is given: two classes that share, and one that goes first. Of its ports, which
+/// every configuration needs, only this one is written down; the lab makes its own (`switch`).
+pub const DEFAULT: &str = r#"
 [[traffic_class]]
 name = "cluster"
 priorities = [5]
@@ -26,11 +27,17 @@ name = "default"
 priorities = [0, 1, 2, 4, 6, 7]
 tsa = "ets"
 bandwidth = 40
+
+[[port]]
+name = "sink"
+type = "tap"
 "#;
 
-/// How many milliseconds the link needs for what the buffer can hold, at least: a generator that shares two cores with
-/// the switch may come that late without a queue running dry.
+/// How many milliseconds the link needs for what the buffer can hold: a generator that shares two cores with the
+/// switch comes late now and then, and no queue may run dry meanwhile. More would only make the end of a run longer.
 const BUFFER_MS: u64 = 100;
+/// The smallest buffer in bytes: a few superframes of each class.
+const LEAST_BUFFER: u64 = 2_000_000;
 /// UDP port of the first flow. Nothing that policies usually match has ports up here.
 const FIRST_UDP_PORT: u16 = 20_000;
 /// UDP ports of one class.
@@ -94,7 +101,7 @@ fn first_port(class: usize) -> u16 {
 /// The switch: classes, policies and maps of `base`, ports of the lab.
 pub fn switch(base: &Config, plan: &[ClassPlan], link: BitRate, hosts: &[Attachment]) -> Config {
     let mut config = base.clone();
-    config.bridge.buffer_bytes = config.bridge.buffer_bytes.max(link.0 / 8 * BUFFER_MS / 1000);
+    config.bridge.buffer_bytes = (link.0 / 8 * BUFFER_MS / 1000).max(LEAST_BUFFER);
     // Neither other frames than the lab's nor limits that the lab is not about.
     config.bridge.loop_detection = false;
     config.bridge.flood_rate = None;
@@ -159,7 +166,7 @@ mod tests {
     const LINK: BitRate = BitRate(1_000_000_000);
 
     fn base(extra: &str) -> Config {
-        dcbridge_config::parse(&format!("{DEFAULT_CLASSES}{extra}"), "lab").expect("the lab's own classes are right").0
+        dcbridge_config::parse(&format!("{DEFAULT}{extra}"), "lab").expect("the lab's own configuration is right").0
     }
 
     fn hosts() -> Vec<Attachment> {
