@@ -7,3 +7,5 @@ pub mod net;
 pub mod port;
 pub mod runtime;
 pub mod state;
+pub mod switch;
+pub mod worker;

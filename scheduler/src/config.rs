@@ -79,6 +79,8 @@ pub struct PortConfig {
     pub burst: Time,
     /// Longest frame (not superframe) in bytes without FCS, tags included.
     pub max_frame: u32,
+    /// Whether a grant may hold several segments of a superframe.
+    pub superframes: bool,
     /// Its classes.
     pub classes: ClassTable,
 }

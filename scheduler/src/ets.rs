@@ -264,6 +264,10 @@ fn longest(port: &PortConfig) -> u32 {
 
 /// Wire bytes of the largest piece of each class.
 fn cuts(port: &PortConfig) -> [u32; 8] {
+    if !port.superframes {
+        // At least one segment goes in any case: so it will be just one.
+        return [0; 8];
+    }
     let line = port.line_rate.map_or(UNLIMITED_CUT, |r| clamp_u32(r.bytes_in(CUT)));
     core::array::from_fn(|class| {
         let capped = port.classes.classes[class].max_rate.map_or(u32::MAX, |r| clamp_u32(r.bytes_in(CUT)));

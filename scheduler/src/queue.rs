@@ -25,6 +25,16 @@ impl Shape {
         Shape { segs: 1, seg_len: len, last_len: len }
     }
 
+    /// The same with each segment longer by `bytes` (a tag that is pushed, or popped).
+    #[must_use]
+    pub const fn grown(self, bytes: i32) -> Shape {
+        Shape {
+            segs: self.segs,
+            seg_len: self.seg_len.saturating_add_signed(bytes),
+            last_len: self.last_len.saturating_add_signed(bytes),
+        }
+    }
+
     fn is_last(&self, to: u16) -> bool {
         to == self.segs
     }

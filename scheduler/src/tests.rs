@@ -26,6 +26,7 @@ fn port(rate: u64, classes: ClassTable) -> PortConfig {
         line_rate: Some(Rate::from_bits_per_second(rate)),
         burst: Time::ZERO,
         max_frame: 9018,
+        superframes: true,
         classes,
     }
 }

@@ -1,0 +1,163 @@
+//! Step 3: the priority of a frame.
+//!
+//! Policies first, the highest precedence that matches; else the marks that the port trusts, in its order; else the
+//! port's default priority. The *arrival* priority is what the sender can be paused by: the marks on the wire,
+//! whatever a policy makes of them.
+
+use dcbridge_config as config;
+use dcbridge_scheduler::{PortId, Priority};
+
+use super::forward::PortSet;
+use super::parse::{Frame, Ip};
+
+/// An IP prefix as numbers.
+#[derive(Clone, Copy)]
+struct Prefix {
+    v6: bool,
+    addr: u128,
+    mask: u128,
+}
+
+impl Prefix {
+    fn new(prefix: config::IpPrefix) -> Prefix {
+        let (v6, addr, bits) = match prefix.addr {
+            std::net::IpAddr::V4(a) => (false, u128::from(a.to_bits()), 32u32),
+            std::net::IpAddr::V6(a) => (true, a.to_bits(), 128),
+        };
+        let host = bits.saturating_sub(u32::from(prefix.len));
+        let mask = if host >= 128 { 0 } else { u128::MAX << host };
+        Prefix { v6, addr: addr & mask, mask }
+    }
+
+    fn contains(&self, v6: bool, addr: u128) -> bool {
+        let width = if self.v6 { u128::MAX } else { u128::from(u32::MAX) };
+        self.v6 == v6 && addr & self.mask & width == self.addr & width
+    }
+}
+
+/// One alternative of a policy.
+struct Rule {
+    in_ports: Option<PortSet>,
+    condition: config::Match,
+    src_ip: Option<Prefix>,
+    dst_ip: Option<Prefix>,
+    priority: Priority,
+}
+
+impl Rule {
+    fn matches(&self, port: PortId, frame: &Frame, vid: u16) -> bool {
+        let c = &self.condition;
+        self.in_ports.as_ref().is_none_or(|set| set.contains(port))
+            && c.src_mac.is_none_or(|mac| mac == frame.src)
+            && c.dst_mac.is_none_or(|mac| mac == frame.dst)
+            && c.vlan.is_none_or(|v| v == vid)
+            && c.pcp.is_none_or(|pcp| frame.tag.is_some_and(|t| t.pcp == pcp))
+            && c.ethertype.is_none_or(|e| e == frame.ethertype)
+            && (!self.asks_ip() || frame.ip.as_ref().is_some_and(|ip| self.matches_ip(ip)))
+    }
+
+    fn asks_ip(&self) -> bool {
+        let c = &self.condition;
+        c.dscp.is_some()
+            || !c.protocols.is_empty()
+            || self.src_ip.is_some()
+            || self.dst_ip.is_some()
+            || self.asks_ports()
+    }
+
+    fn asks_ports(&self) -> bool {
+        let c = &self.condition;
+        c.src_port.is_some() || c.dst_port.is_some() || c.either_port.is_some()
+    }
+
+    fn matches_ip(&self, ip: &Ip) -> bool {
+        let c = &self.condition;
+        c.dscp.is_none_or(|d| d == ip.dscp)
+            && (c.protocols.is_empty() || c.protocols.contains(&ip.protocol))
+            && self.src_ip.is_none_or(|p| p.contains(ip.v6, ip.src))
+            && self.dst_ip.is_none_or(|p| p.contains(ip.v6, ip.dst))
+            && (!self.asks_ports() || ip.ports.is_some_and(|(src, dst)| self.matches_ports(src, dst)))
+    }
+
+    fn matches_ports(&self, src: u16, dst: u16) -> bool {
+        let c = &self.condition;
+        let within = |(from, to): (u16, u16), port: u16| (from..=to).contains(&port);
+        c.src_port.is_none_or(|range| within(range, src))
+            && c.dst_port.is_none_or(|range| within(range, dst))
+            && c.either_port.is_none_or(|range| within(range, src) || within(range, dst))
+    }
+}
+
+/// What one port believes.
+struct Believes {
+    trust: Vec<config::Trust>,
+    default: Priority,
+}
+
+/// The priority of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classified {
+    /// By the marks on the wire.
+    pub arrival: Priority,
+    /// What it goes on with.
+    pub priority: Priority,
+}
+
+/// All policies, maps and trusts, compiled.
+pub struct Classifier {
+    rules: Vec<Rule>,
+    ports: Vec<Believes>,
+    pcp: [Priority; 8],
+    dscp: [Priority; 64],
+}
+
+impl Classifier {
+    /// From the configuration; ports are numbered in its order.
+    pub fn new(config: &config::Config) -> Classifier {
+        let number = |name: &str| config.ports.iter().position(|p| p.name == name).map(|i| PortId(i as u16));
+        let rules = config
+            .policies
+            .iter()
+            .flat_map(|policy| policy.any_of.iter().map(move |condition| (policy, condition)))
+            .map(|(policy, condition)| Rule {
+                in_ports: (!condition.in_ports.is_empty())
+                    .then(|| condition.in_ports.iter().filter_map(|n| number(n)).collect()),
+                src_ip: condition.src_ip.map(Prefix::new),
+                dst_ip: condition.dst_ip.map(Prefix::new),
+                condition: condition.clone(),
+                priority: Priority::new(policy.priority),
+            })
+            .collect();
+        let ports = config
+            .ports
+            .iter()
+            .map(|p| Believes { trust: p.trust.clone(), default: Priority::new(p.default_priority) })
+            .collect();
+        Classifier {
+            rules,
+            ports,
+            pcp: config.maps.pcp_to_priority.map(Priority::new),
+            dscp: config.maps.dscp_to_priority.map(Priority::new),
+        }
+    }
+
+    /// The priority of a frame of VLAN `vid` that came by `port`.
+    pub fn classify(&self, port: PortId, frame: &Frame, vid: u16) -> Classified {
+        let arrival = self.marked(port, frame);
+        let policy = self.rules.iter().find(|rule| rule.matches(port, frame, vid));
+        Classified { arrival, priority: policy.map_or(arrival, |rule| rule.priority) }
+    }
+
+    /// The priority by the marks that `port` trusts.
+    fn marked(&self, port: PortId, frame: &Frame) -> Priority {
+        let believes = &self.ports[port.index()];
+        believes
+            .trust
+            .iter()
+            .find_map(|trust| match trust {
+                config::Trust::Pcp => frame.tag.map(|t| self.pcp[usize::from(t.pcp & 7)]),
+                config::Trust::Dscp => frame.ip.map(|ip| self.dscp[usize::from(ip.dscp & 63)]),
+            })
+            .unwrap_or(believes.default)
+    }
+}

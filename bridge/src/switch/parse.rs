@@ -1,0 +1,241 @@
+//! Step 1: what a frame is. Every header is looked at once; later steps read `Frame`.
+//!
+//! What is not understood is not an error: a switch forwards it. Only what can't be an Ethernet frame is refused, and
+//! offload headers that contradict the frame, since superframes will be cut by them.
+
+use dcbridge_scheduler::Shape;
+use etherparse::{IpNumber, Ipv4HeaderSlice, Ipv6ExtensionsSlice, Ipv6HeaderSlice, SingleVlanHeaderSlice};
+
+use super::books::Reason;
+use crate::port::VnetHeader;
+
+/// Bytes of an Ethernet header.
+pub const ETHERNET: usize = 14;
+/// Bytes of a VLAN tag.
+pub const TAG: usize = 4;
+/// Ethertype of a C-VLAN tag.
+pub const C_TAG: u16 = 0x8100;
+const S_TAG: u16 = 0x88A8;
+const OLD_S_TAG: u16 = 0x9100;
+
+const GSO_ECN: u8 = 0x80;
+const GSO_TCP4: u8 = 1;
+const GSO_TCP6: u8 = 4;
+const GSO_UDP: u8 = 5;
+/// `VIRTIO_NET_HDR_F_NEEDS_CSUM`
+pub const NEEDS_CSUM: u8 = 1;
+/// More segments than any sender makes; bounds what one small read can turn into.
+const MAX_SEGMENTS: usize = 4096;
+
+/// The outer C-VLAN tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// Priority code point.
+    pub pcp: u8,
+    /// Drop eligible.
+    pub dei: bool,
+    /// VLAN; 0 in a priority tag.
+    pub vid: u16,
+}
+
+/// What a frame's IP header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ip {
+    /// IPv6, else IPv4.
+    pub v6: bool,
+    /// Source; IPv4 in the low 32 bits.
+    pub src: u128,
+    /// Destination.
+    pub dst: u128,
+    /// Protocol behind extension headers.
+    pub protocol: u8,
+    /// Differentiated services code point.
+    pub dscp: u8,
+    /// Source and destination port (TCP, UDP, DCCP, SCTP); none in later fragments.
+    pub ports: Option<(u16, u16)>,
+    /// Where the transport header begins.
+    pub l4: u16,
+}
+
+/// A frame, understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Destination.
+    pub dst: [u8; 6],
+    /// Source.
+    pub src: [u8; 6],
+    /// Outer C-VLAN tag.
+    pub tag: Option<Tag>,
+    /// Ethertype behind all tags.
+    pub ethertype: u16,
+    /// Where the network header begins.
+    pub l3: u16,
+    /// The IP header, if there is a whole one.
+    pub ip: Option<Ip>,
+    /// Segments.
+    pub shape: Shape,
+    /// Bytes of all headers that each segment repeats; 0 for plain frames.
+    pub segment_headers: u16,
+}
+
+impl Frame {
+    /// Length of the longest segment behind its Ethernet header and outer tag: what an MTU limits.
+    pub fn l3_len(&self) -> u32 {
+        let l2 = ETHERNET + if self.tag.is_some() { TAG } else { 0 };
+        self.shape.seg_len.max(self.shape.last_len).saturating_sub(l2 as u32)
+    }
+}
+
+/// Understands a frame.
+///
+/// # Errors
+/// Why it can't be a frame.
+pub fn parse(bytes: &[u8], vnet: &VnetHeader) -> Result<Frame, Reason> {
+    let Some(&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1]) = bytes.first_chunk::<ETHERNET>()
+    else {
+        return Err(Reason::Runt);
+    };
+    let mut ethertype = u16::from_be_bytes([t0, t1]);
+    let mut l3 = ETHERNET;
+    let mut tag = None;
+    // The outer tag is ours; behind it up to three more are skipped, to see what is carried.
+    for depth in 0..4 {
+        let c_tag = ethertype == C_TAG;
+        if !c_tag && ethertype != S_TAG && ethertype != OLD_S_TAG {
+            break;
+        }
+        let Ok(vlan) = SingleVlanHeaderSlice::from_slice(&bytes[l3..]) else { break };
+        if depth == 0 && c_tag {
+            tag = Some(Tag {
+                pcp: vlan.priority_code_point().value(),
+                dei: vlan.drop_eligible_indicator(),
+                vid: vlan.vlan_identifier().value(),
+            });
+        }
+        ethertype = vlan.ether_type().0;
+        l3 += TAG;
+    }
+    let ip = ip(bytes, l3, ethertype);
+    let mut frame = Frame {
+        dst: [d0, d1, d2, d3, d4, d5],
+        src: [s0, s1, s2, s3, s4, s5],
+        tag,
+        ethertype,
+        l3: l3 as u16,
+        ip,
+        shape: Shape::frame(bytes.len() as u32),
+        segment_headers: 0,
+    };
+    check_offload(&mut frame, bytes, vnet).ok_or(Reason::BadOffload)?;
+    Ok(frame)
+}
+
+fn ip(bytes: &[u8], l3: usize, ethertype: u16) -> Option<Ip> {
+    match ethertype {
+        0x0800 => ipv4(bytes, l3),
+        0x86DD => ipv6(bytes, l3),
+        _ => None,
+    }
+}
+
+fn ipv4(bytes: &[u8], l3: usize) -> Option<Ip> {
+    let header = Ipv4HeaderSlice::from_slice(&bytes[l3..]).ok()?;
+    let protocol = header.protocol().0;
+    let l4 = l3 + header.slice().len();
+    let first = header.fragments_offset().value() == 0;
+    Some(Ip {
+        v6: false,
+        src: u128::from(u32::from_be_bytes(header.source())),
+        dst: u128::from(u32::from_be_bytes(header.destination())),
+        protocol,
+        dscp: header.dcp().value(),
+        ports: if first { ports(protocol, &bytes[l4..]) } else { None },
+        l4: l4 as u16,
+    })
+}
+
+fn ipv6(bytes: &[u8], l3: usize) -> Option<Ip> {
+    let header = Ipv6HeaderSlice::from_slice(&bytes[l3..]).ok()?;
+    let behind = &bytes[l3 + header.slice().len()..];
+    let next = header.next_header();
+    let (extensions, protocol, payload) = if is_extension(next) {
+        match Ipv6ExtensionsSlice::from_slice(next, behind) {
+            Ok((extensions, protocol, payload)) => (Some(extensions), protocol, payload),
+            Err(_) => (None, next, &[][..]),
+        }
+    } else {
+        (None, next, behind)
+    };
+    let fragment = extensions.as_ref().is_some_and(Ipv6ExtensionsSlice::is_fragmenting_payload);
+    Some(Ip {
+        v6: true,
+        src: u128::from_be_bytes(header.source()),
+        dst: u128::from_be_bytes(header.destination()),
+        protocol: protocol.0,
+        dscp: header.dscp().value(),
+        ports: if fragment { None } else { ports(protocol.0, payload) },
+        l4: (bytes.len() - payload.len()) as u16,
+    })
+}
+
+fn is_extension(next: IpNumber) -> bool {
+    matches!(next.0, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140)
+}
+
+fn ports(protocol: u8, l4: &[u8]) -> Option<(u16, u16)> {
+    // TCP, UDP, DCCP, SCTP: all begin with their two ports.
+    if !matches!(protocol, 6 | 17 | 33 | 132) {
+        return None;
+    }
+    let &[a, b, c, d] = l4.first_chunk::<4>()?;
+    Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+}
+
+/// Checks the offload header against the frame and takes the segments from it. `None`: they contradict.
+fn check_offload(frame: &mut Frame, bytes: &[u8], vnet: &VnetHeader) -> Option<()> {
+    if vnet.flags & NEEDS_CSUM != 0 {
+        let start = usize::from(vnet.csum_start);
+        let field = start + usize::from(vnet.csum_offset);
+        if start < ETHERNET || field + 2 > bytes.len() {
+            return None;
+        }
+    }
+    let kind = vnet.gso_type & !GSO_ECN;
+    if kind == 0 {
+        return Some(());
+    }
+    let ip = frame.ip?;
+    let l4 = usize::from(ip.l4);
+    let transport = match (kind, ip.v6, ip.protocol) {
+        (GSO_TCP4, false, 6) | (GSO_TCP6, true, 6) => usize::from(bytes.get(l4 + 12)? >> 4) * 4,
+        (GSO_UDP, _, 17) => 8,
+        _ => return None,
+    };
+    // Each segment will carry a checksum of its own: it has to be at the place where its protocol has it.
+    let field = if ip.protocol == 6 { 16 } else { 6 };
+    if vnet.flags & NEEDS_CSUM == 0
+        || usize::from(vnet.csum_start) != l4
+        || vnet.csum_offset != field
+        || (ip.protocol == 6 && transport < 20)
+    {
+        return None;
+    }
+    let headers = l4 + transport;
+    let payload = bytes.len().checked_sub(headers)?;
+    let size = usize::from(vnet.gso_size);
+    if size == 0 || payload == 0 {
+        return None;
+    }
+    let segs = payload.div_ceil(size);
+    if segs > MAX_SEGMENTS {
+        return None;
+    }
+    let last = payload - (segs - 1) * size;
+    frame.segment_headers = headers as u16;
+    frame.shape = Shape {
+        segs: segs as u16,
+        seg_len: (headers + size.min(payload)) as u32,
+        last_len: (headers + last) as u32,
+    };
+    Some(())
+}

@@ -1,0 +1,43 @@
+//! The few system calls of the worker that have no safe wrapper.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::sys::epoll::EpollEvent;
+
+/// `epoll_pwait2`: waits with nanosecond timeouts . Answers how many events there are; a signal counts
+/// as none.
+pub(super) fn epoll_wait(
+    epoll: BorrowedFd<'_>,
+    events: &mut [EpollEvent],
+    timeout: Option<Duration>,
+) -> usize {
+    let spec = libc::timespec {
+        tv_sec: timeout.as_secs() as libc::time_t,
+        tv_nsec: libc::c_long::from(timeout.subsec_nanos() as i32),
+    };
+    // SAFETY: `EpollEvent` is a transparent wrapper of `epoll_event`, the buffer is valid for `events.len()` of them,
+    // and `spec` outlives the call.
+    let n = unsafe {
+        libc::epoll_pwait2(
+            epoll.as_raw_fd(),
+            events.as_mut_ptr().cast::<libc::epoll_event>(),
+            events.len() as libc::c_int,
+            &raw const spec,
+            std::ptr::null(),
+        )
+    };
+    usize::try_from(n).unwrap_or(0)
+}
+
+/// Lets timers of this thread be exact instead of 50 us late.
+pub(super) fn exact_timers() {
+    // SAFETY: takes a number and changes an attribute of the calling thread.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
+}
+
+/// A descriptor that a port told us to watch.
+pub(super) fn borrow<'a>(fd: std::os::fd::RawFd) -> BorrowedFd<'a> {
+    // SAFETY: only handed to `epoll_ctl`, which answers an error for a descriptor that is no longer open.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}

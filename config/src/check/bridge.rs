@@ -1,0 +1,99 @@
+//! `[bridge]`, `[metrics]` and `[map]`.
+
+use crate::diagnostic::Diagnostic;
+use crate::model::{Bridge, Config, Maps, Metrics};
+use crate::schema::sections::{BridgeSection, File, MapSection, MetricsSection};
+use crate::schema::value::Pairs;
+use crate::schema::{Opt, Reader, Section};
+
+pub(super) fn bridge_section(file: &File) -> BridgeSection {
+    file.bridge.value().map_or_else(BridgeSection::defaults, |table| table.0.clone())
+}
+
+pub(super) fn settings(file: &File, cx: &mut Reader) -> (Bridge, Metrics) {
+    let raw = bridge_section(file);
+    let name = raw.name.value.0;
+    if let (Some(span), true) = (raw.name.span, name.contains('*')) {
+        cx.key = "name";
+        cx.refuse(span, "`*` is not allowed here", "a name that can be part of a path");
+    }
+    let control_socket = match raw.control_socket.value() {
+        Some(path) => path.0.clone(),
+        None => format!("/run/dcbridge/{name}.sock").into(),
+    };
+    let bridge = Bridge {
+        name,
+        buffer_bytes: raw.buffer.value.0,
+        ageing_seconds: raw.ageing.value.0 as u32,
+        fdb_limit: raw.fdb_limit.value.0 as u32,
+        flood_rate: raw.flood_rate.value.0,
+        loop_detection: raw.loop_detection.value,
+        stall_budget_us: raw.stall_budget.value.0 as u32,
+        control_socket,
+    };
+    let metrics = file.metrics.value().map_or_else(MetricsSection::defaults, |table| table.0.clone());
+    (bridge, Metrics { listen: metrics.listen.value.0 })
+}
+
+pub(super) fn maps(file: &File) -> Maps {
+    let raw = file.map.value().map_or_else(MapSection::defaults, |table| table.0.clone());
+    let mut maps = Maps {
+        pcp_to_priority: std::array::from_fn(|pcp| pcp as u8),
+        dscp_to_priority: std::array::from_fn(|dscp| dscp as u8 >> 3),
+        priority_to_pcp: std::array::from_fn(|priority| priority as u8),
+        priority_to_dscp: [None; 8],
+    };
+    fill(&mut maps.pcp_to_priority, &raw.pcp, |priority| priority.0 as u8);
+    fill(&mut maps.dscp_to_priority, &raw.dscp, |priority| priority.0 as u8);
+    fill(&mut maps.priority_to_pcp, &raw.rewrite_pcp, |pcp| pcp.0 as u8);
+    fill(&mut maps.priority_to_dscp, &raw.rewrite_dscp, |dscp| Some(dscp.0));
+    maps
+}
+
+fn fill<K, T, V>(map: &mut [V], pairs: &Opt<Pairs<K, T>>, value: impl Fn(&T) -> V) {
+    for (from, to, _) in pairs.value().iter().flat_map(|pairs| &pairs.0) {
+        if let Some(slot) = map.get_mut(usize::from(*from)) {
+            *slot = value(to);
+        }
+    }
+}
+
+/// Rules between the maps, the classes and the ports.
+pub(super) fn check_maps(file: &File, config: &Config, cx: &mut Reader) {
+    let Some(raw) = file.map.value().map(|table| &table.0) else {
+        return;
+    };
+    if raw.rewrite_dscp.value().is_some() && !config.ports.iter().any(|port| port.rewrite_dscp) {
+        let span = raw.rewrite_dscp.span().unwrap_or_default();
+        cx.report(
+            Diagnostic::warning(span, "`rewrite_dscp` is used by no port")
+                .label("no port rewrites the DSCP")
+                .help("add `rewrite = [\"dscp\"]` to `[defaults]` or to a port"),
+        );
+    }
+    let Some(rewrite) = raw.rewrite_pcp.value() else {
+        return;
+    };
+    // The next switch pauses by PCP: lossless traffic that shares one with lossy traffic there
+    // cannot be told from it any more.
+    let lossless = config.lossless_priorities();
+    let pcps = config.maps.priority_to_pcp;
+    for (priority, pcp, span) in &rewrite.0 {
+        let pcp = pcp.0 as u8;
+        let shared = (0..8_u8).find(|other| {
+            pcps[usize::from(*other)] == pcp && lossless.contains(*other) != lossless.contains(*priority)
+        });
+        if let Some(other) = shared {
+            let (lossless, lossy) =
+                if lossless.contains(other) { (other, *priority) } else { (*priority, other) };
+            let title = "lossless and lossy traffic leave with the same PCP";
+            cx.report(
+                Diagnostic::warning(span.clone(), title)
+                    .label(format!(
+                        "priority {lossless} (lossless) and {lossy} (lossy) both become PCP {pcp}"
+                    ))
+                    .help("give the lossless priority a PCP of its own"),
+            );
+        }
+    }
+}

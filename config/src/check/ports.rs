@@ -1,0 +1,206 @@
+//! `[[port]]` with `[defaults]`.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::{at_most, unique_names, vlans};
+use crate::diagnostic::Diagnostic;
+use crate::model::{Bridge, Metrics, Port, PortKind, StreamEndpoint, Trust};
+use crate::schema::network::{Address, ETHERNET_HEADER, JumboPacket, Mtu};
+use crate::schema::sections::{DefaultsSection, File, Kind, PortSection};
+use crate::schema::value::{List, OneOf};
+use crate::schema::{Opt, Reader, Section};
+
+/// Most ports of one switch.
+const PORTS_MAX: usize = 256;
+/// The MTU of a Linux interface that nobody configured.
+const MTU_DEFAULT: u16 = 1500;
+
+/// The ports of the file; empty when it has none that can be looked at.
+pub(super) fn sections(file: &File) -> &[PortSection] {
+    file.port.value().map_or(&[], |tables| &tables.items)
+}
+
+fn defaults_section(file: &File) -> DefaultsSection {
+    file.defaults.value().map_or_else(DefaultsSection::defaults, |table| table.0.clone())
+}
+
+/// Where the line rate of a port comes from; its header, when it comes from nowhere.
+pub(super) fn line_rate_span(file: &File, index: usize) -> Range<usize> {
+    let port = &sections(file)[index];
+    let default = || defaults_section(file).line_rate.span;
+    port.line_rate.span().or_else(default).unwrap_or_else(|| port.place.clone())
+}
+
+pub(super) fn ports(file: &File, bridge: &Bridge, metrics: &Metrics, cx: &mut Reader) -> Vec<Port> {
+    let raw = sections(file);
+    let defaults = defaults_section(file);
+    let default_mtu = mtu(&defaults.mtu, &defaults.jumbo_packet, cx).unwrap_or(MTU_DEFAULT);
+    let help = "start a second switch and join the two by a stream port";
+    at_most(raw.iter().map(|port| port.place.clone()), PORTS_MAX, "ports", help, cx);
+    let names = raw.iter().filter_map(|port| port.name.given());
+    unique_names(names.map(|(name, span)| (name.0.as_str(), span)), "ports", cx);
+    if let ([only], true) = (raw, cx.findings.is_empty()) {
+        cx.report(
+            Diagnostic::warning(only.place.clone(), "a switch with one port forwards nothing")
+                .label("the only port")
+                .help("add another `[[port]]`"),
+        );
+    }
+    let ports: Vec<_> = raw.iter().map(|raw| port(raw, &defaults, default_mtu, cx)).collect();
+    check_addresses(raw, bridge, metrics, cx);
+    ports
+}
+
+fn port(raw: &PortSection, defaults: &DefaultsSection, default_mtu: u16, cx: &mut Reader) -> Port {
+    let trust = list(raw.trust.value().unwrap_or(&defaults.trust.value), cx);
+    let rewrite = list(raw.rewrite.value().unwrap_or(&defaults.rewrite.value), cx);
+    let vlan = raw.vlan.given().map_or_else(
+        || (&defaults.vlan.value, defaults.vlan.span.clone()),
+        |(vlan, span)| (vlan, Some(span)),
+    );
+    Port {
+        name: raw.name.value().map_or_else(String::new, |name| name.0.clone()),
+        kind: kind(raw, defaults, cx),
+        line_rate: raw.line_rate.value().unwrap_or(&defaults.line_rate.value).0,
+        mtu: mtu(&raw.mtu, &raw.jumbo_packet, cx).unwrap_or(default_mtu),
+        trust,
+        default_priority: raw.default_priority.value().unwrap_or(&defaults.default_priority.value).0 as u8,
+        vlan: vlans::membership(vlan.0, vlan.1, cx),
+        isolated: raw.isolated.value().copied().unwrap_or(defaults.isolated.value),
+        fdb_limit: raw.fdb_limit.or(&defaults.fdb_limit).value().map(|limit| limit.0 as u32),
+        rewrite_pcp: rewrite.contains(&Trust::Pcp),
+        rewrite_dscp: rewrite.contains(&Trust::Dscp),
+    }
+}
+
+/// A list of marks in which each may be once.
+fn list(list: &List<OneOf<Trust>>, cx: &mut Reader) -> Vec<Trust> {
+    let mut marks = Vec::new();
+    for (mark, span) in &list.0 {
+        if marks.contains(&mark.0) {
+            let finding = Diagnostic::warning(span.clone(), "a mark is named twice");
+            cx.report(finding.label("has no effect").help("remove it"));
+        } else {
+            marks.push(mark.0);
+        }
+    }
+    marks
+}
+
+/// The MTU that a section sets; `None` when it sets none. `"default"` resets to 1500.
+fn mtu(mtu: &Opt<Mtu>, jumbo: &Opt<JumboPacket>, cx: &mut Reader) -> Option<u16> {
+    if let (Some(mtu), Some(jumbo)) = (mtu.span(), jumbo.span()) {
+        cx.report(
+            Diagnostic::error(jumbo, "`mtu` and `jumbo_packet` are two spellings of one setting")
+                .label("Windows' spelling, 14 bytes more")
+                .also(Some(mtu), "Linux' spelling")
+                .help("keep one of the two"),
+        );
+    }
+    if let Some((jumbo, _)) = jumbo.given() {
+        return Some(jumbo.0.map_or(MTU_DEFAULT, |size| size - ETHERNET_HEADER as u16));
+    }
+    let (mtu, span) = mtu.given()?;
+    if let Some(size @ (1514 | 4088 | 9014)) = mtu.0 {
+        let l3 = size - ETHERNET_HEADER as u16;
+        cx.report(
+            Diagnostic::warning(span, format!("{size} looks like Windows' way to count"))
+                .label("`mtu` does not count the Ethernet header")
+                .help(format!("write `mtu = {l3}` or `jumbo_packet = {size}`")),
+        );
+    }
+    Some(mtu.0.unwrap_or(MTU_DEFAULT))
+}
+
+fn kind(raw: &PortSection, defaults: &DefaultsSection, cx: &mut Reader) -> PortKind {
+    if raw.r#type.value.0 == Kind::Tap {
+        for (key, span) in [("listen", raw.listen.span()), ("connect", raw.connect.span())] {
+            let (Some(span), false) = (span, raw.r#type.bad) else {
+                continue;
+            };
+            cx.report(
+                Diagnostic::error(span, format!("a TAP port cannot `{key}`"))
+                    .label("only for stream ports")
+                    .also(raw.r#type.span.clone(), "a TAP")
+                    .help("write `type = \"stream\"`"),
+            );
+        }
+        return PortKind::Tap {
+            netns: raw.netns.or(&defaults.netns).value().map(|netns| netns.0.clone()),
+            offload: raw.offload.value().copied().unwrap_or(defaults.offload.value),
+        };
+    }
+    for (key, span) in [("netns", raw.netns.span()), ("offload", raw.offload.span())] {
+        let Some(span) = span else { continue };
+        cx.report(
+            Diagnostic::error(span, format!("a stream port has no `{key}`"))
+                .label("only for TAP ports")
+                .also(raw.r#type.span.clone(), "a stream")
+                .help("remove it"),
+        );
+    }
+    PortKind::Stream { endpoint: endpoint(raw, cx) }
+}
+
+fn endpoint(raw: &PortSection, cx: &mut Reader) -> StreamEndpoint {
+    match (raw.listen.given(), raw.connect.given()) {
+        (Some((listen, first)), second) => {
+            if let Some((_, second)) = second {
+                cx.report(
+                    Diagnostic::error(second, "a stream port has two ends to choose from")
+                        .label("and connects")
+                        .also(Some(first), "it listens")
+                        .help("keep one of `listen` and `connect`"),
+                );
+            }
+            match listen.0.clone() {
+                Address::Unix(path) => StreamEndpoint::ListenUnix(path),
+                Address::Tcp(addr) => StreamEndpoint::ListenTcp(addr),
+            }
+        }
+        (None, Some((connect, _))) => match connect.0.clone() {
+            Address::Unix(path) => StreamEndpoint::ConnectUnix(path),
+            Address::Tcp(addr) => StreamEndpoint::ConnectTcp(addr),
+        },
+        (None, None) => {
+            if !(raw.listen.is_bad() || raw.connect.is_bad()) {
+                cx.report(
+                    Diagnostic::error(raw.place.clone(), "a stream port without an address")
+                        .label("neither `listen` nor `connect`")
+                        .help("add `listen = \"unix:/path/of/socket\"` or `connect = ...`"),
+                );
+            }
+            StreamEndpoint::ListenUnix(std::path::PathBuf::new())
+        }
+    }
+}
+
+/// Nobody can listen where someone else does.
+fn check_addresses(raw: &[PortSection], bridge: &Bridge, metrics: &Metrics, cx: &mut Reader) {
+    let mut seen: HashMap<Address, Option<Range<usize>>> = HashMap::new();
+    seen.insert(Address::Unix(bridge.control_socket.clone()), None);
+    if let Some(addr) = metrics.listen {
+        seen.insert(Address::Tcp(addr), None);
+    }
+    for (address, span) in raw.iter().filter_map(|port| port.listen.given()) {
+        // Port 0 is a different one each time.
+        if matches!(address.0, Address::Tcp(addr) if addr.port() == 0) {
+            continue;
+        }
+        if let Some(first) = seen.get(&address.0) {
+            let label = match first {
+                Some(_) => "again here",
+                None => "the switch itself listens there",
+            };
+            cx.report(
+                Diagnostic::error(span, "an address is used twice")
+                    .label(label)
+                    .also(first.clone(), "first here")
+                    .help("give every port an address of its own"),
+            );
+        } else {
+            seen.insert(address.0.clone(), Some(span));
+        }
+    }
+}
