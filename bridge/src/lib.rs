@@ -9,3 +9,10 @@ pub mod runtime;
 pub mod state;
 pub mod switch;
 pub mod worker;
+pub mod control;
+pub mod port;
+pub mod runtime;
+pub mod state;
+
+/// Version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

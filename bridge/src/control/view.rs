@@ -1,0 +1,114 @@
+//! What the API shows beside the plain snapshot: rows cut for one question each, shared by the server and its client.
+
+use serde::{Deserialize, Serialize};
+
+use super::sampler::Shares;
+use crate::state::{ClassState, Drop, FdbEntry, FdbSummary, Snapshot};
+
+/// `/v1/version`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// `dcbridge`.
+    pub program: String,
+    /// Version of the program.
+    pub version: String,
+    /// Name of the switch.
+    pub name: String,
+    /// Process that runs it.
+    pub pid: u32,
+}
+
+/// One row of `/v1/classes`: a traffic class at a port.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClassRow {
+    /// Port name.
+    pub port: String,
+    /// The class and its counters.
+    #[serde(flatten)]
+    pub class: ClassState,
+    /// Share of the port's ETS classes in the last complete window of 1 s, 0 to 1; `None` without traffic and for
+    /// strict classes.
+    pub measured_share: Option<f64>,
+    /// Frames that wait in the queues of its priorities.
+    pub queued_frames: u64,
+    /// Buffer that those queues occupy.
+    pub queued_bytes: u64,
+    /// Frames that those queues refused or discarded.
+    pub dropped_frames: u64,
+    /// Which of its priorities are paused by the peer, as a bitmap.
+    pub paused: u8,
+}
+
+/// `/v1/fdb`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Fdb {
+    /// In figures.
+    pub summary: FdbSummary,
+    /// Every entry.
+    pub entries: Vec<FdbEntry>,
+}
+
+/// Which way a frame passed a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// It arrived there.
+    Receive,
+    /// It was to leave there.
+    Transmit,
+}
+
+/// One row of `/v1/drops`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropRow {
+    /// Port name.
+    pub port: String,
+    /// Which way the frames passed it.
+    pub direction: Direction,
+    /// Reason and amount.
+    #[serde(flatten)]
+    pub drop: Drop,
+}
+
+/// The classes of every port.
+pub fn classes(snapshot: &Snapshot, shares: &Shares) -> Vec<ClassRow> {
+    let mut rows = Vec::new();
+    for port in &snapshot.ports {
+        for class in &port.classes {
+            let mut row = ClassRow {
+                port: port.name.clone(),
+                class: class.clone(),
+                measured_share: shares.of(&port.name, class.tc),
+                queued_frames: 0,
+                queued_bytes: 0,
+                dropped_frames: 0,
+                paused: 0,
+            };
+            let members = port.priorities.iter().enumerate().take(8);
+            for (priority, state) in members.filter(|(p, _)| class.priorities & (1 << p) != 0) {
+                row.queued_frames += state.queued.frames;
+                row.queued_bytes += state.occupied_bytes;
+                row.dropped_frames += state.dropped.frames;
+                row.paused |= u8::from(state.paused) << priority;
+            }
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+/// Every drop counter that is not zero.
+pub fn drops(snapshot: &Snapshot) -> Vec<DropRow> {
+    let of_port = |direction, port: &str, drops: &[Drop]| -> Vec<DropRow> {
+        let counted = drops.iter().filter(|drop| drop.count != crate::state::Count::default());
+        counted.map(|drop| DropRow { port: port.to_owned(), direction, drop: drop.clone() }).collect()
+    };
+    let ports = snapshot.ports.iter();
+    ports
+        .flat_map(|port| {
+            let mut rows = of_port(Direction::Receive, &port.name, &port.rx_drops);
+            rows.extend(of_port(Direction::Transmit, &port.name, &port.tx_drops));
+            rows
+        })
+        .collect()
+}
