@@ -13,10 +13,14 @@ use dcbridge_scheduler::FrameId;
 use crate::arena::Arena;
 
 mod error;
+pub mod memory;
+mod open;
+pub mod stream;
 mod sys;
 pub mod tap;
 
 pub use error::OpenError;
+pub use open::{Opened, open};
 
 /// The offload header of a frame (virtio-net, 12 bytes on the device), in host order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,6 +96,21 @@ pub struct TxDesc {
     pub len: u32,
     /// Offload header (for ports that take one; others only get frames without offload).
     pub vnet: VnetHeader,
+}
+
+impl TxDesc {
+    /// The bytes that go first.
+    pub fn head(&self) -> &[u8] {
+        &self.head[..usize::from(self.head_len).min(MAX_HEAD)]
+    }
+
+    /// The bytes that follow; empty when the frame in the arena is not as long as was said.
+    pub fn body<'a>(&self, arena: &'a Arena) -> &'a [u8] {
+        let from = self.off as usize;
+        let body = arena.bytes(self.body).get(from..from + self.len as usize);
+        debug_assert!(body.is_some(), "{self:?} reaches beyond its frame");
+        body.unwrap_or_default()
+    }
 }
 
 /// What a read brought.

@@ -8,7 +8,7 @@ mod open;
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -71,6 +71,11 @@ impl TapPort {
         &self.notes
     }
 
+    /// The descriptors, one per queue, for a caller that moves frames by itself.
+    pub fn into_queues(self) -> Vec<OwnedFd> {
+        self.queues.into_iter().map(OwnedFd::from).collect()
+    }
+
     fn read(&self, queue: usize, arena: &mut Arena) -> Read1 {
         let mut file = &self.queues[queue];
         let offload = self.offload;
@@ -110,12 +115,8 @@ impl TapPort {
     fn write(&self, frame: &TxDesc, arena: &Arena) -> io::Result<()> {
         let header = frame.vnet.to_bytes();
         let header = if self.offload { &header[..] } else { &[] };
-        let head = &frame.head[..usize::from(frame.head_len)];
-        let from = frame.off as usize;
-        let body = arena
-            .bytes(frame.body)
-            .get(from..from + frame.len as usize)
-            .ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
+        let head = frame.head();
+        let body = frame.body(arena);
         let mut file = &self.queues[0];
         loop {
             let written = if header.is_empty() && head.is_empty() {
