@@ -2,6 +2,7 @@
 
 pub mod arena;
 pub mod cli;
+pub mod control;
 pub mod lab;
 pub mod net;
 pub mod port;
@@ -9,10 +10,6 @@ pub mod runtime;
 pub mod state;
 pub mod switch;
 pub mod worker;
-pub mod control;
-pub mod port;
-pub mod runtime;
-pub mod state;
 
 /// Version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
