@@ -11,12 +11,13 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dcbridge_config::{Config, Tsa};
 
 use super::args::EtsArgs;
-use super::fleet::{Fleet, SINK, Traffic};
+use super::fleet::{Counts, Fleet, SINK, Traffic};
 use super::generator::{self, Counters};
 use super::measure::{ClassSample, FlowStats, Sample, Series};
 use super::mode::Chosen;
@@ -66,7 +67,7 @@ pub async fn run(
     let config = topology::switch(&base, &plan, args.rate, &fleet.attachments(args.rate));
     watch.begin(&fleet.senders(), &config.bridge.name, args, chosen);
 
-    let switch = Handle::start(config).await.map_err(|e| e.to_string())?;
+    let switch = fleet.start(config).await.map_err(|e| e.to_string())?;
     let result = match fleet.connect(&flows) {
         Ok(traffic) => {
             let bench = Bench { args, plan: &plan, flows: &flows, switch: &switch };
@@ -106,29 +107,27 @@ struct Bench<'a> {
 impl Bench<'_> {
     async fn run(
         &self,
-        mut traffic: Traffic,
+        traffic: Traffic,
         chosen: &Chosen,
         watch: &mut impl Watch,
         interrupted: impl Future<Output = ()>,
     ) -> Result<Option<Report>, String> {
         let thread = |e: std::io::Error| format!("no thread can be started: {e}");
-        let receiver_state = std::sync::Arc::<Counters>::default();
-        let idle: Box<dyn generator::Collect> = Box::new(Nothing);
-        let collect = std::mem::replace(&mut traffic.collect, idle);
-        let mut receiving =
-            generator::receive(collect, std::sync::Arc::clone(&receiver_state)).map_err(thread)?;
-        let mut sending = generator::send(std::mem::take(&mut traffic.flows)).map_err(thread)?;
+        let Traffic { flows, collect, mut counts } = traffic;
+        let receiver = Arc::<Counters>::default();
+        let mut receiving = generator::receive(collect, Arc::clone(&receiver)).map_err(thread)?;
+        let mut sending = generator::send(flows).map_err(thread)?;
 
         let start = Instant::now();
         let mut series = Series::new(WARM_UP);
-        let early = self.measure(start, &mut traffic, &mut series, watch, interrupted).await?;
+        let early = self.measure(start, &mut counts, &mut series, watch, interrupted).await?;
         sending.stop();
-        let (end, snapshot) = self.drain(start, &mut traffic).await?;
+        let (end, snapshot) = self.drain(start, &mut counts).await?;
         receiving.stop();
 
         let Some(window) = series.window().filter(|(from, to)| to.at > from.at) else { return Ok(None) };
-        let mut notes = self.flow_errors(&traffic);
-        notes.extend(receiver_state.error().map(|e| format!("the receiving host stopped receiving: {e}")));
+        let mut notes = self.flow_errors(&counts);
+        notes.extend(receiver.error().map(|e| format!("the receiving host stopped receiving: {e}")));
         notes.extend(self.misclassified(&end, &snapshot));
         let run = Run {
             plan: self.plan.to_vec(),
@@ -148,7 +147,7 @@ impl Bench<'_> {
     async fn measure(
         &self,
         start: Instant,
-        traffic: &mut Traffic,
+        counts: &mut Counts,
         series: &mut Series,
         watch: &mut impl Watch,
         interrupted: impl Future<Output = ()>,
@@ -162,7 +161,7 @@ impl Bench<'_> {
                 _ = tick.tick() => {}
                 () = &mut interrupted => return Ok(true),
             }
-            let (sample, _) = self.sample(start, traffic).await?;
+            let (sample, _) = self.sample(start, counts).await?;
             let at = sample.at;
             series.push(sample);
             watch.sample(self.plan, series, WARM_UP);
@@ -173,13 +172,13 @@ impl Bench<'_> {
     }
 
     /// Waits until what was sent has arrived or was dropped, and takes the last sample.
-    async fn drain(&self, start: Instant, traffic: &mut Traffic) -> Result<(Sample, Snapshot), String> {
+    async fn drain(&self, start: Instant, counts: &mut Counts) -> Result<(Sample, Snapshot), String> {
         let begin = Instant::now();
-        let mut last = self.sample(start, traffic).await?;
+        let mut last = self.sample(start, counts).await?;
         let mut quiet_since = Instant::now();
         loop {
             tokio::time::sleep(QUIET / 4).await;
-            let next = self.sample(start, traffic).await?;
+            let next = self.sample(start, counts).await?;
             let moved = next.0.classes != last.0.classes;
             let queued = next.0.classes.iter().any(|c| c.queued_frames > 0);
             last = next;
@@ -192,22 +191,22 @@ impl Bench<'_> {
         }
     }
 
-    async fn sample(&self, start: Instant, traffic: &mut Traffic) -> Result<(Sample, Snapshot), String> {
+    async fn sample(&self, start: Instant, counts: &mut Counts) -> Result<(Sample, Snapshot), String> {
         let at = start.elapsed();
-        let sum = |class: usize, counters: &[std::sync::Arc<Counters>]| {
+        let sum = |class: usize, side: &[Arc<Counters>]| {
             let mut total = FlowStats::default();
-            let of_class = self.flows.iter().zip(counters).filter(|(f, _)| f.class == class);
+            let of_class = self.flows.iter().zip(side).filter(|(f, _)| f.class == class);
             of_class.for_each(|(_, c)| total.add(c.stats()));
             total
         };
         let counted: Vec<(FlowStats, FlowStats)> = (0..self.plan.len())
             .map(|class| {
                 // Received before sent: what is sent in between must not look lost.
-                let received = sum(class, &traffic.received);
-                (sum(class, &traffic.sent), received)
+                let received = sum(class, &counts.received);
+                (sum(class, &counts.sent), received)
             })
             .collect();
-        let receiver_overflows = match &mut traffic.kernel {
+        let receiver_overflows = match &mut counts.kernel {
             Some(kernel) => kernel.receive_overflows().map_err(|e| format!("the sink's counters: {e}"))?,
             None => 0,
         };
@@ -225,8 +224,8 @@ impl Bench<'_> {
         Ok((Sample { at, classes: classes.collect(), receiver_overflows }, snapshot))
     }
 
-    fn flow_errors(&self, traffic: &Traffic) -> Vec<String> {
-        let failed = self.flows.iter().zip(&traffic.sent).filter_map(|(flow, counters)| {
+    fn flow_errors(&self, counts: &Counts) -> Vec<String> {
+        let failed = self.flows.iter().zip(&counts.sent).filter_map(|(flow, counters)| {
             let class = &self.plan[flow.class].name;
             Some(format!("host h{} stopped sending \"{class}\": {}", flow.host + 1, counters.error()?))
         });
@@ -252,17 +251,4 @@ impl Bench<'_> {
 fn priorities<'a>(port: &'a Port, plan: &'a ClassPlan) -> impl Iterator<Item = &'a crate::state::PriorityState> {
     let of_class = |n: usize| plan.priorities.contains(n as u8);
     port.priorities.iter().enumerate().filter(move |(n, _)| of_class(*n)).map(|(_, state)| state)
-}
-
-/// Stands in for a receiver that has been started.
-struct Nothing;
-
-impl generator::Collect for Nothing {
-    fn collect(&mut self) -> std::io::Result<bool> {
-        Ok(false)
-    }
-
-    fn wait(&mut self, limit: Duration) {
-        std::thread::sleep(limit);
-    }
 }

@@ -1,36 +1,55 @@
-//! All hosts of a lab together, in namespaces or inside the process: what the scenario needs of them and no more.
+//! All hosts of a lab together, in namespaces or inside the process: what a scenario needs of them and no more.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use dcbridge_config::{BitRate, PortKind};
+use dcbridge_config::{BitRate, Config, PortKind, StreamEndpoint};
 
 use super::args::Mode;
 use super::generator::{Collect, Counters, Emit, Flow};
 use super::hosts::{Address, Host, UdpCounters};
+use super::inprocess::StackHost;
 use super::topology::{Attachment, FlowSpec};
 use super::traffic::{SendSpec, UdpSinks};
 use crate::net::Result;
+use crate::port::memory::MemoryPort;
+use crate::port::open::Opened;
+use crate::port::OpenError;
+use crate::runtime::{self, Handle};
 
 /// The host that receives.
-pub const SINK: &str = "sink";
+pub(super) const SINK: &str = "sink";
 
 /// Sending hosts, and behind them the receiving one.
-pub struct Fleet {
-    hosts: Vec<Host>,
+pub(super) struct Fleet {
+    hosts: Hosts,
+}
+
+enum Hosts {
+    Namespaces(Vec<Host>),
+    /// And the switch's ends of their links, until it takes them.
+    Stacks(Vec<StackHost>, HashMap<String, MemoryPort>),
 }
 
 /// Flows that are ready to run.
-pub struct Traffic {
+pub(super) struct Traffic {
     /// Senders, to be started.
-    pub flows: Vec<Flow>,
+    pub(super) flows: Vec<Flow>,
     /// Receivers, to be started.
-    pub collect: Box<dyn Collect>,
+    pub(super) collect: Box<dyn Collect>,
+    /// What both count.
+    pub(super) counts: Counts,
+}
+
+/// What both sides of all flows count.
+pub(super) struct Counts {
     /// By flow: counters of the sending host.
-    pub sent: Vec<Arc<Counters>>,
+    pub(super) sent: Vec<Arc<Counters>>,
     /// By flow: counters of the receiving host.
-    pub received: Vec<Arc<Counters>>,
+    pub(super) received: Vec<Arc<Counters>>,
     /// Counters of the receiving host's kernel, where it has one.
-    pub kernel: Option<UdpCounters>,
+    pub(super) kernel: Option<UdpCounters>,
 }
 
 impl Fleet {
@@ -38,60 +57,133 @@ impl Fleet {
     ///
     /// # Errors
     /// When they can't be made.
-    pub fn new(_mode: Mode, senders: usize) -> Result<Fleet> {
-        let names = (1..=senders).map(|n| format!("h{n}")).chain([SINK.to_owned()]);
-        let hosts = names.zip(1..).map(|(name, number)| Host::new(&name, number)).collect::<Result<_>>()?;
-        Ok(Fleet { hosts })
+    pub(super) fn new(mode: Mode, senders: usize) -> Result<Fleet> {
+        let names: Vec<String> = (1..=senders).map(|n| format!("h{n}")).chain([SINK.to_owned()]).collect();
+        let numbered = || names.iter().zip(1u8..);
+        if mode != Mode::Inprocess {
+            let hosts = numbered().map(|(name, n)| Host::new(name, n)).collect::<Result<_>>()?;
+            return Ok(Fleet { hosts: Hosts::Namespaces(hosts) });
+        }
+        let all: Vec<Address> = numbered().map(|(_, n)| Address::of(n)).collect();
+        let (mut hosts, mut ports) = (Vec::new(), HashMap::new());
+        for (name, n) in numbered() {
+            let (host, port) = StackHost::new(name, n, &all)?;
+            hosts.push(host);
+            ports.insert(name.clone(), port);
+        }
+        Ok(Fleet { hosts: Hosts::Stacks(hosts, ports) })
     }
 
-    fn sink(&self) -> &Host {
-        // `new` put it there.
-        &self.hosts[self.hosts.len() - 1]
+    /// All hosts with how their ports are configured; the last one is the sink.
+    fn members(&self) -> Vec<(String, Address, PortKind)> {
+        match &self.hosts {
+            Hosts::Namespaces(hosts) => {
+                let tap = |h: &Host| PortKind::Tap { netns: Some(h.netns_path()), offload: true };
+                hosts.iter().map(|h| (h.name().to_owned(), h.address(), tap(h))).collect()
+            }
+            Hosts::Stacks(hosts, _) => {
+                // The configuration has no word for a port in memory, and needs none: `start` opens it.
+                let memory = PortKind::Stream { endpoint: StreamEndpoint::ListenUnix(PathBuf::new()) };
+                hosts.iter().map(|h| (h.name().to_owned(), h.address(), memory.clone())).collect()
+            }
+        }
     }
 
     /// Names of the sending hosts.
-    pub fn senders(&self) -> Vec<String> {
-        self.hosts[..self.hosts.len() - 1].iter().map(|h| h.name().to_owned()).collect()
+    pub(super) fn senders(&self) -> Vec<String> {
+        self.members().into_iter().map(|(name, ..)| name).filter(|name| name != SINK).collect()
     }
 
     /// The receiving host's address.
-    pub fn sink_address(&self) -> Address {
-        self.sink().address()
+    pub(super) fn sink_address(&self) -> Address {
+        match &self.hosts {
+            // `new` put the sink last.
+            Hosts::Namespaces(hosts) => hosts[hosts.len() - 1].address(),
+            Hosts::Stacks(hosts, _) => hosts[hosts.len() - 1].address(),
+        }
     }
 
     /// How the hosts are attached to the switch: the sink by a link of `rate`, the others without limit.
-    pub fn attachments(&self, rate: BitRate) -> Vec<Attachment> {
-        let attach = |host: &Host| Attachment {
-            name: host.name().to_owned(),
-            address: host.address(),
-            kind: PortKind::Tap { netns: Some(host.netns_path()), offload: true },
-            line_rate: (host.name() == SINK).then_some(rate),
+    pub(super) fn attachments(&self, rate: BitRate) -> Vec<Attachment> {
+        let attach = |(name, address, kind): (String, Address, PortKind)| {
+            let line_rate = (name == SINK).then_some(rate);
+            Attachment { name, address, kind, line_rate }
         };
-        self.hosts.iter().map(attach).collect()
+        self.members().into_iter().map(attach).collect()
+    }
+
+    /// Starts the switch between the hosts.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub(super) async fn start(&mut self, config: Config) -> std::result::Result<Handle, runtime::Error> {
+        match &mut self.hosts {
+            Hosts::Namespaces(_) => Handle::start(config).await,
+            Hosts::Stacks(_, ports) => {
+                let ports = Mutex::new(std::mem::take(ports));
+                let take = move |port: &dcbridge_config::Port| {
+                    let taken = ports.lock().unwrap_or_else(PoisonError::into_inner).remove(&port.name);
+                    let port = taken.ok_or_else(|| OpenError::new("this host of the lab has ended"))?;
+                    Ok(Opened { port: Box::new(port), notes: Vec::new() })
+                };
+                Handle::start_with(config, Arc::new(take)).await
+            }
+        }
     }
 
     /// Once the switch has made the links: gives the hosts their addresses, opens all sockets.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn connect(&mut self, specs: &[FlowSpec]) -> Result<Traffic> {
-        let addresses: Vec<Address> = self.hosts.iter().map(Host::address).collect();
-        for host in &self.hosts {
-            host.configure(&addresses)?;
+    pub(super) fn connect(&self, specs: &[FlowSpec]) -> Result<Traffic> {
+        match &self.hosts {
+            Hosts::Namespaces(hosts) => connect_namespaces(hosts, specs),
+            Hosts::Stacks(hosts, _) => connect_stacks(hosts, specs),
         }
-        let (mut flows, mut sinks) = (Vec::new(), Vec::new());
-        let (mut sent, mut received) = (Vec::new(), Vec::new());
-        for spec in specs {
-            let sink = self.sink().udp_sink(spec.to.port())?;
-            received.push(sink.counters());
-            sinks.push(sink);
-            let send = SendSpec { to: spec.to, dscp: spec.dscp, size: spec.size, seed: spec.seed };
-            let emit: Box<dyn Emit> = Box::new(self.hosts[spec.host].udp_sender(&send)?);
-            let counters: Arc<Counters> = Arc::default();
-            sent.push(Arc::clone(&counters));
-            flows.push(Flow { emit, rate_bps: spec.rate_bps, counters });
-        }
-        let kernel = Some(self.sink().udp_counters()?);
-        Ok(Traffic { flows, collect: Box::new(UdpSinks::new(sinks)), sent, received, kernel })
     }
+}
+
+fn send_spec(spec: &FlowSpec) -> SendSpec {
+    SendSpec { to: spec.to, dscp: spec.dscp, size: spec.size, seed: spec.seed }
+}
+
+/// Flows of these specifications, sent by `emitters`, with their counters.
+fn flows(specs: &[FlowSpec], emitters: Vec<Box<dyn Emit>>) -> (Vec<Flow>, Vec<Arc<Counters>>) {
+    let sent: Vec<Arc<Counters>> = specs.iter().map(|_| Arc::default()).collect();
+    let flow = |((emit, spec), counters): ((Box<dyn Emit>, &FlowSpec), &Arc<Counters>)| Flow {
+        emit,
+        rate_bps: spec.rate_bps,
+        counters: Arc::clone(counters),
+    };
+    (emitters.into_iter().zip(specs).zip(&sent).map(flow).collect(), sent)
+}
+
+fn connect_namespaces(hosts: &[Host], specs: &[FlowSpec]) -> Result<Traffic> {
+    let addresses: Vec<Address> = hosts.iter().map(Host::address).collect();
+    for host in hosts {
+        host.configure(&addresses)?;
+    }
+    let sink = &hosts[hosts.len() - 1];
+    let sinks = specs.iter().map(|s| sink.udp_sink(s.to.port())).collect::<Result<Vec<_>>>()?;
+    let received = sinks.iter().map(super::traffic::UdpSink::counters).collect();
+    let emitters = specs
+        .iter()
+        .map(|s| Ok(Box::new(hosts[s.host].udp_sender(&send_spec(s))?) as Box<dyn Emit>))
+        .collect::<Result<Vec<_>>>()?;
+    let (flows, sent) = flows(specs, emitters);
+    let counts = Counts { sent, received, kernel: Some(sink.udp_counters()?) };
+    Ok(Traffic { flows, collect: Box::new(UdpSinks::new(sinks)), counts })
+}
+
+fn connect_stacks(hosts: &[StackHost], specs: &[FlowSpec]) -> Result<Traffic> {
+    let sink = &hosts[hosts.len() - 1];
+    let sinks = specs.iter().map(|s| sink.udp_sink(s.to.port())).collect::<Result<Vec<_>>>()?;
+    let received = sinks.iter().map(super::inprocess::StackSink::counters).collect();
+    let emitters = specs
+        .iter()
+        .map(|s| Ok(Box::new(hosts[s.host].udp_sender(&send_spec(s))?) as Box<dyn Emit>))
+        .collect::<Result<Vec<_>>>()?;
+    let (flows, sent) = flows(specs, emitters);
+    let counts = Counts { sent, received, kernel: None };
+    Ok(Traffic { flows, collect: Box::new(sink.collector(sinks)), counts })
 }

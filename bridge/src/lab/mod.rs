@@ -20,6 +20,7 @@ mod fleet;
 pub mod frames;
 pub mod generator;
 pub mod hosts;
+pub mod inprocess;
 pub mod measure;
 mod mode;
 pub mod plan;
