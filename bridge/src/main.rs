@@ -1,2 +1,5 @@
 //! The `dcbridge` program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    dcbridge::cli::main()
+}

@@ -1,8 +1,37 @@
 //! Starts a switch: opens its ports, gives them to a worker thread, answers the control side.
+//!
+//! ```text
+//! Handle --commands--> worker thread (owns switch, memory, ports)
+//!   ^                     |
+//!   +----- supervisor <-- events (device gone, link, loop)
+//! ```
+//! Opening a device may block and may need privilege, so it happens here, on a blocking thread. A port whose device
+//! vanishes is opened again when its interface is there again, or when its namespace is another one (a container that
+//! was restarted); an interface that somebody deleted on purpose is not made anew behind his back.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
+use dcbridge_config::{Config, Port as PortConfig, PortKind};
+use dcbridge_scheduler::{PortId, Rate, Time};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::{Mutex, oneshot};
+use tracing::{info, warn};
+
+use crate::arena::Arena;
+use crate::net::{Links, Netns, NetnsRef, in_netns};
+use crate::port::{self, Opened};
+use crate::port::{Link, OpenError};
 use crate::state::{FdbEntry, Snapshot};
+use crate::switch::{Finding, Setting, Switch};
+use crate::worker::{Command, Event, Parts, Worker};
+
+/// How often a lost device is looked for.
+const REOPEN: Duration = Duration::from_secs(1);
 
 /// Why a switch did not start or does not answer.
 #[derive(Debug)]
@@ -16,10 +45,42 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+fn ended() -> Error {
+    Error("the switch has ended".to_owned())
+}
+
+/// How a configured port is opened.
+pub type Opener = dyn Fn(&PortConfig) -> Result<Opened, OpenError> + Send + Sync;
+
 /// A running switch.
 #[derive(Clone)]
 pub struct Handle {
-    config: Arc<dcbridge_config::Config>,
+    config: Arc<Config>,
+    commands: Commands,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    notes: Arc<Vec<(String, String)>>,
+}
+
+/// Where commands go.
+#[derive(Clone)]
+struct Commands {
+    queue: mpsc::Sender<Command>,
+    wake: Arc<EventFd>,
+}
+
+impl Commands {
+    fn send(&self, command: Command) -> Result<(), Error> {
+        self.queue.send(command).map_err(|_| ended())?;
+        // The only failure of this write is a counter that is full: then the worker will wake anyway.
+        let _ = self.wake.write(1);
+        Ok(())
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        self.send(command(answer))?;
+        answered.await.map_err(|_| ended())
+    }
 }
 
 impl Handle {
@@ -27,13 +88,61 @@ impl Handle {
     ///
     /// # Errors
     /// A sentence for a person.
-    pub async fn start(config: dcbridge_config::Config) -> Result<Handle, Error> {
-        Ok(Handle { config: Arc::new(config) })
+    pub async fn start(config: Config) -> Result<Handle, Error> {
+        Handle::start_with(config, Arc::new(port::open)).await
+    }
+
+    /// The same with another way to open ports: hosts inside this process, tests.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub async fn start_with(config: Config, opener: Arc<Opener>) -> Result<Handle, Error> {
+        let config = Arc::new(config);
+        let (queue, commands) = mpsc::channel();
+        let (events, heard) = unbounded_channel();
+        let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map_err(|e| Error(format!("no event descriptor: {e}")))?;
+        let wake = Arc::new(wake);
+        let burst = Time::from_micros(u64::from(config.bridge.stall_budget_us));
+        let arena = Arena::new(config.bridge.buffer_bytes);
+        let switch = Switch::new(&config, &arena, Setting { seed: RandomState::new().hash_one(0), burst });
+        let line_rates = config.ports.iter().map(|p| p.line_rate.map(|r| Rate::from_bits_per_second(r.0)));
+        let parts = Parts {
+            switch,
+            arena,
+            line_rates: line_rates.collect(),
+            burst,
+            wake: Arc::clone(&wake),
+            commands,
+            events,
+        };
+        let worker = Worker::new(parts).map_err(|e| Error(format!("no epoll descriptor: {e}")))?;
+        let thread = std::thread::Builder::new()
+            .name("dcbridge-worker".to_owned())
+            .spawn(move || worker.run())
+            .map_err(|e| Error(format!("no thread for the worker: {e}")))?;
+        let commands = Commands { queue, wake };
+        let notes = open_all(&config, &opener, &commands).await?;
+        let handle = Handle {
+            config: Arc::clone(&config),
+            commands: commands.clone(),
+            thread: Arc::new(Mutex::new(Some(thread))),
+            notes: Arc::new(notes),
+        };
+        // Its commands end with the worker, which ends its events: so this task ends too.
+        let weak = Arc::downgrade(&handle.thread);
+        tokio::spawn(supervise(config, opener, commands, heard, weak));
+        Ok(handle)
     }
 
     /// The configuration it runs.
-    pub fn config(&self) -> &Arc<dcbridge_config::Config> {
+    pub fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// What a person should know about how ports were opened: (port, sentence).
+    pub fn notes(&self) -> &[(String, String)] {
+        &self.notes
     }
 
     /// All counters of one moment.
@@ -41,7 +150,7 @@ impl Handle {
     /// # Errors
     /// When the worker has ended.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
-        Ok(Snapshot::default())
+        self.commands.ask(Command::Snapshot).await
     }
 
     /// The forwarding database.
@@ -49,7 +158,7 @@ impl Handle {
     /// # Errors
     /// When the worker has ended.
     pub async fn fdb(&self) -> Result<Vec<FdbEntry>, Error> {
-        Ok(Vec::new())
+        self.commands.ask(Command::Fdb).await
     }
 
     /// Ends the worker; what is queued is sent while that takes no longer than a moment, the rest is counted. Answers
@@ -58,6 +167,130 @@ impl Handle {
     /// # Errors
     /// When the worker has ended already.
     pub async fn stop(&self) -> Result<Snapshot, Error> {
-        Ok(Snapshot::default())
+        let last = self.commands.ask(Command::Stop).await?;
+        if let Some(thread) = self.thread.lock().await.take()
+            && let Ok(Err(_)) = tokio::task::spawn_blocking(move || thread.join()).await
+        {
+            return Err(Error("the worker ended by a panic: please report this".to_owned()));
+        }
+        Ok(last)
+    }
+}
+
+/// Opens all ports and hands them to the worker; answers what there is to say about them.
+async fn open_all(
+    config: &Arc<Config>,
+    opener: &Arc<Opener>,
+    commands: &Commands,
+) -> Result<Vec<(String, String)>, Error> {
+    let mut notes = Vec::new();
+    for (index, port) in config.ports.iter().enumerate() {
+        let opened = open_one(port, opener).await.map_err(|e| Error(format!("port {}: {e}", port.name)))?;
+        notes.extend(opened.notes.into_iter().map(|note| (port.name.clone(), note)));
+        commands.send(Command::Attach(PortId(index as u16), opened.port))?;
+    }
+    Ok(notes)
+}
+
+async fn open_one(port: &PortConfig, opener: &Arc<Opener>) -> Result<Opened, Error> {
+    let (port, opener) = (port.clone(), Arc::clone(opener));
+    match tokio::task::spawn_blocking(move || opener(&port)).await {
+        Ok(opened) => opened.map_err(|e| Error(e.to_string())),
+        Err(panicked) => Err(Error(panicked.to_string())),
+    }
+}
+
+/// Hears what the worker tells, until it ends or nobody holds the switch any more.
+async fn supervise(
+    config: Arc<Config>,
+    opener: Arc<Opener>,
+    commands: Commands,
+    mut heard: UnboundedReceiver<Event>,
+    alive: std::sync::Weak<Mutex<Option<JoinHandle<()>>>>,
+) {
+    let mut watch = tokio::time::interval(REOPEN);
+    loop {
+        let event = tokio::select! {
+            event = heard.recv() => event,
+            _ = watch.tick() => {
+                if alive.strong_count() > 0 {
+                    continue;
+                }
+                // The last handle is gone without `stop`: nobody can ask any more.
+                let _ = commands.ask(Command::Stop).await;
+                return;
+            }
+        };
+        let Some(event) = event else { return };
+        let port = |id: PortId| &config.ports[id.index()];
+        match event {
+            Event::Closed(id, reason) => {
+                let port = port(id);
+                warn!(port = port.name, reason, "the device is gone; the port is down until it is back");
+                let (port, opener, commands) = (port.clone(), Arc::clone(&opener), commands.clone());
+                tokio::spawn(reopen(id, port, opener, commands));
+            }
+            Event::Link(id, Link::Up) => info!(port = port(id).name, "link up"),
+            Event::Link(id, Link::Down(reason)) => info!(port = port(id).name, reason, "link down"),
+            Event::Loop(Finding::Held { held, from, by }) => warn!(
+                port = port(held).name,
+                "loop: what {} sent came back by {}; {} is held until the loop is gone",
+                port(from).name,
+                port(by).name,
+                port(held).name
+            ),
+            Event::Loop(Finding::Released(id)) => {
+                info!(port = port(id).name, "the loop is gone, the port passes frames again");
+            }
+        }
+    }
+}
+
+/// Opens a lost port again as soon as that makes sense.
+async fn reopen(id: PortId, port: PortConfig, opener: Arc<Opener>, commands: Commands) {
+    let before = namespace_of(&port).await;
+    let mut said = String::new();
+    loop {
+        tokio::time::sleep(REOPEN).await;
+        if commands.ask(Command::Snapshot).await.is_err() {
+            return;
+        }
+        if !interface_exists(&port).await && namespace_of(&port).await == before {
+            continue;
+        }
+        match open_one(&port, &opener).await {
+            Ok(opened) => {
+                info!(port = port.name, "the device is back");
+                let _ = commands.send(Command::Attach(id, opened.port));
+                return;
+            }
+            Err(error) if error.0 != said => {
+                warn!(port = port.name, %error, "the device can't be opened again yet");
+                said = error.0;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Which namespace a port lives in just now; `None`: none.
+async fn namespace_of(port: &PortConfig) -> Option<(u64, u64)> {
+    let netns = netns(port)?;
+    let found = move || in_netns(&netns, || Ok::<_, crate::net::Error>(Netns::id_of_this_thread()));
+    tokio::task::spawn_blocking(found).await.ok()?.ok()?
+}
+
+async fn interface_exists(port: &PortConfig) -> bool {
+    let Some(netns) = netns(port) else { return true };
+    let name = port.name.clone();
+    let look = move || Links::within(&netns, move |links| links.index(&name));
+    matches!(tokio::task::spawn_blocking(look).await, Ok(Ok(_)))
+}
+
+/// The namespace of a port that is an interface.
+fn netns(port: &PortConfig) -> Option<NetnsRef> {
+    match &port.kind {
+        PortKind::Tap { netns, .. } => NetnsRef::parse(netns.as_deref()).ok(),
+        PortKind::Stream { .. } => None,
     }
 }

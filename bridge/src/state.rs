@@ -18,6 +18,13 @@ pub struct Count {
 }
 
 impl Count {
+    /// Takes another away, which was added before.
+    pub fn subtract(&mut self, other: Count) {
+        self.units -= other.units;
+        self.frames -= other.frames;
+        self.bytes -= other.bytes;
+    }
+
     /// Adds another.
     pub fn add(&mut self, other: Count) {
         self.units += other.units;
@@ -127,7 +134,7 @@ pub struct Port {
     pub rx_drops: Vec<Drop>,
     /// Frames (copies) that were to leave here and were dropped.
     pub tx_drops: Vec<Drop>,
-    /// Waiting here now.
+    /// Waiting here now, or in the device's hands.
     pub queued: Count,
     /// By priority, 0 to 7: arrivals by the priority the switch gave, departures, queues.
     pub priorities: Vec<PriorityState>,

@@ -5,10 +5,12 @@
 //! rules between values, `model` is what the rest of the program reads.
 
 pub mod diagnostic;
+pub mod diff;
 pub mod model;
 pub mod units;
 
 mod check;
+mod display;
 mod queries;
 mod render;
 mod schema;
@@ -16,6 +18,7 @@ mod words;
 
 pub use check::BufferPlan;
 pub use diagnostic::{Diagnostic, Label, Severity};
+pub use diff::{Change, diff};
 pub use model::*;
 pub use render::{render, summary};
 

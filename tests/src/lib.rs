@@ -1,5 +1,8 @@
 //! Scenarios, the conformance list, labs and benchmarks.
 
+pub mod copyloop;
+pub mod forward;
 pub mod host;
 pub mod packet;
 pub mod privilege;
+pub mod traffic;

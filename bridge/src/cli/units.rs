@@ -77,8 +77,8 @@ pub fn duration(time: Duration) -> String {
 
 fn short_duration(time: Duration) -> String {
     let nanos = time.as_nanos() as f64;
-    if nanos == 0.0 {
-        return "0 s".to_owned();
+    if time.subsec_nanos() == 0 {
+        return format!("{} s", time.as_secs());
     }
     if nanos < 1000.0 {
         return format!("{nanos} ns");
@@ -208,6 +208,6 @@ mod tests {
             [0, 850, 12_400_000, 999_600, 999_999_999, 3_200_000_000].map(Duration::from_nanos).map(duration);
         assert_eq!(nanos, ["0 s", "850 ns", "12.4 ms", "1.00 ms", "1.00 s", "3.20 s"]);
         let seconds = [59, 60, 125, 11_520, 367_200].map(Duration::from_secs).map(duration);
-        assert_eq!(seconds, ["59.0 s", "1 min", "2 min 5 s", "3 h 12 min", "4 d 6 h"]);
+        assert_eq!(seconds, ["59 s", "1 min", "2 min 5 s", "3 h 12 min", "4 d 6 h"]);
     }
 }

@@ -26,6 +26,7 @@ pub const PATHS: &[(&str, &str)] = &[
     ("/v1/ports", "the ports"),
     ("/v1/ports/{name}", "one port"),
     ("/v1/classes", "the traffic classes of every port, with target and measured share"),
+    ("/v1/queues", "the queues: one per port and priority"),
     ("/v1/fdb", "the forwarding database"),
     ("/v1/drops", "drop counters that are not zero, with their reasons"),
     ("/v1/config", "the configuration that runs, with all defaults"),
@@ -43,6 +44,7 @@ pub fn router<S: StateSource>(service: Arc<Service<S>>) -> Router {
         .route("/v1/ports", route(get(ports::<S>)))
         .route("/v1/ports/{name}", route(get(port::<S>)))
         .route("/v1/classes", route(get(classes::<S>)))
+        .route("/v1/queues", route(get(queues::<S>)))
         .route("/v1/fdb", route(get(fdb::<S>)))
         .route("/v1/drops", route(get(drops::<S>)))
         .route("/v1/config", route(get(config::<S>)))
@@ -84,6 +86,10 @@ async fn port<S: StateSource>(
 
 async fn classes<S: StateSource>(State(service): Shared<S>) -> Result<Response, Failure> {
     Ok(json(&service.classes().await?))
+}
+
+async fn queues<S: StateSource>(State(service): Shared<S>) -> Result<Response, Failure> {
+    Ok(json(&view::queues(&*service.snapshot().await?)))
 }
 
 async fn fdb<S: StateSource>(State(service): Shared<S>) -> Result<Response, Failure> {

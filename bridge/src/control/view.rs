@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::sampler::Shares;
-use crate::state::{ClassState, Drop, FdbEntry, FdbSummary, Snapshot};
+use crate::state::{ClassState, Count, Drop, FdbEntry, FdbSummary, PriorityState, Snapshot};
 
 /// `/v1/version`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,22 @@ pub struct ClassRow {
     pub dropped_frames: u64,
     /// Which of its priorities are paused by the peer, as a bitmap.
     pub paused: u8,
+}
+
+/// One row of `/v1/queues`: a priority at a port.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QueueRow {
+    /// Port name.
+    pub port: String,
+    /// Priority, 0 to 7.
+    pub priority: u8,
+    /// Name of the class it belongs to.
+    pub class: String,
+    /// Number of that class.
+    pub tc: u8,
+    /// Its counters.
+    #[serde(flatten)]
+    pub state: PriorityState,
 }
 
 /// `/v1/fdb`.
@@ -97,10 +113,28 @@ pub fn classes(snapshot: &Snapshot, shares: &Shares) -> Vec<ClassRow> {
     rows
 }
 
+/// The queues of every port.
+pub fn queues(snapshot: &Snapshot) -> Vec<QueueRow> {
+    let mut rows = Vec::new();
+    for port in &snapshot.ports {
+        for (priority, state) in (0u8..8).zip(&port.priorities) {
+            let class = port.classes.iter().find(|class| class.priorities & (1 << priority) != 0);
+            rows.push(QueueRow {
+                port: port.name.clone(),
+                priority,
+                class: class.map(|class| class.name.clone()).unwrap_or_default(),
+                tc: class.map_or(0, |class| class.tc),
+                state: state.clone(),
+            });
+        }
+    }
+    rows
+}
+
 /// Every drop counter that is not zero.
 pub fn drops(snapshot: &Snapshot) -> Vec<DropRow> {
     let of_port = |direction, port: &str, drops: &[Drop]| -> Vec<DropRow> {
-        let counted = drops.iter().filter(|drop| drop.count != crate::state::Count::default());
+        let counted = drops.iter().filter(|drop| drop.count != Count::default());
         counted.map(|drop| DropRow { port: port.to_owned(), direction, drop: drop.clone() }).collect()
     };
     let ports = snapshot.ports.iter();

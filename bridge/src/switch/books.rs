@@ -79,6 +79,8 @@ pub struct PortBooks {
     pub rx_wire: u64,
     /// Sent.
     pub tx: Count,
+    /// Handed to the device, which has not answered yet.
+    pub in_flight: Count,
     /// Used up by the switch itself.
     pub consumed: Count,
     /// Made by the switch itself, to leave here.
@@ -105,6 +107,7 @@ impl PortBooks {
             rx: zero,
             rx_wire: 0,
             tx: zero,
+            in_flight: zero,
             consumed: zero,
             originated: zero,
             copies: zero,

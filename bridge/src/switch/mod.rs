@@ -244,6 +244,7 @@ impl Switch {
             match rewrite::rewrite(arena.bytes(grant.id), arena.vnet(grant.id), frame, &grant, egress, action)
             {
                 Ok(desc) => {
+                    self.books[port.index()].in_flight.add(piece(&grant));
                     out.push(desc);
                     return Some(grant);
                 }
@@ -254,11 +255,12 @@ impl Switch {
 
     /// What became of a piece.
     pub fn settle(&mut self, port: PortId, grant: &Grant, outcome: TxOutcome, arena: &mut Arena) {
+        let count = piece(grant);
+        let books = &mut self.books[port.index()];
+        books.in_flight.subtract(count);
         if outcome == TxOutcome::Refused {
             return self.lose(port, grant, Reason::DeviceRefused, arena);
         }
-        let count = piece(grant);
-        let books = &mut self.books[port.index()];
         books.tx.add(count);
         books.priorities[grant.priority.index()].tx.add(count);
         books.class_tx[usize::from(grant.class)].add(count);

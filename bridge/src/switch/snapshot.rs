@@ -37,7 +37,7 @@ impl Switch {
         let books = &self.books[port.index()];
         let priorities: Vec<PriorityState> =
             Priority::all().map(|p| priority_state(books, p, self.scheduler.backlog(port, p, now))).collect();
-        let mut queued = Count::default();
+        let mut queued = books.in_flight;
         for priority in &priorities {
             queued.add(priority.queued);
         }

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn tag(vid: u16) -> Option<Tag> {
-        Some(Tag { pcp: 3, dei: false, vid })
+        (vid != u16::MAX).then_some(Tag { pcp: 3, dei: false, vid })
     }
 
     fn aware() -> Membership {

@@ -15,6 +15,7 @@
 mod sys;
 
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -83,7 +84,7 @@ pub struct Worker {
     arena: Arena,
     slots: Vec<Slot>,
     epoll: Epoll,
-    wake: EventFd,
+    wake: Arc<EventFd>,
     commands: Receiver<Command>,
     events: mpsc::UnboundedSender<Event>,
     began: Instant,
@@ -108,7 +109,7 @@ pub struct Parts {
     /// How late the worker may come and still catch up.
     pub burst: Time,
     /// Written to after a command was sent.
-    pub wake: EventFd,
+    pub wake: Arc<EventFd>,
     /// Commands.
     pub commands: Receiver<Command>,
     /// Events.

@@ -7,11 +7,7 @@ use nix::sys::epoll::EpollEvent;
 
 /// `epoll_pwait2`: waits with nanosecond timeouts . Answers how many events there are; a signal counts
 /// as none.
-pub(super) fn epoll_wait(
-    epoll: BorrowedFd<'_>,
-    events: &mut [EpollEvent],
-    timeout: Option<Duration>,
-) -> usize {
+pub(super) fn epoll_wait(epoll: BorrowedFd<'_>, events: &mut [EpollEvent], timeout: Duration) -> usize {
     let spec = libc::timespec {
         tv_sec: timeout.as_secs() as libc::time_t,
         tv_nsec: libc::c_long::from(timeout.subsec_nanos() as i32),

@@ -10,13 +10,9 @@ pub(super) fn bridge_section(file: &File) -> BridgeSection {
     file.bridge.value().map_or_else(BridgeSection::defaults, |table| table.0.clone())
 }
 
-pub(super) fn settings(file: &File, cx: &mut Reader) -> (Bridge, Metrics) {
+pub(super) fn settings(file: &File) -> (Bridge, Metrics) {
     let raw = bridge_section(file);
     let name = raw.name.value.0;
-    if let (Some(span), true) = (raw.name.span, name.contains('*')) {
-        cx.key = "name";
-        cx.refuse(span, "`*` is not allowed here", "a name that can be part of a path");
-    }
     let control_socket = match raw.control_socket.value() {
         Some(path) => path.0.clone(),
         None => format!("/run/dcbridge/{name}.sock").into(),

@@ -27,7 +27,7 @@ use crate::schema::sections::File;
 
 /// Checks a file that was read. The answer is only to be used when nothing was reported as error.
 pub(crate) fn check(file: &File, cx: &mut Reader) -> Config {
-    let (bridge, metrics) = bridge::settings(file, cx);
+    let (bridge, metrics) = bridge::settings(file);
     let maps = bridge::maps(file);
     let traffic_classes = classes::classes(file, cx);
     let ports = ports::ports(file, &bridge, &metrics, cx);

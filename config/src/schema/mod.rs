@@ -138,6 +138,27 @@ pub(crate) trait Section: Sized {
     }
 }
 
+/// Why a value is refused.
+pub(crate) struct Complaint {
+    /// What is wrong, shown at the value.
+    label: String,
+    /// The text that was probably meant.
+    instead: Option<String>,
+}
+
+impl<T: Into<String>> From<T> for Complaint {
+    fn from(label: T) -> Self {
+        Self { label: label.into(), instead: None }
+    }
+}
+
+impl Complaint {
+    /// A complaint that knows what to write.
+    pub(crate) fn instead(label: impl Into<String>, instead: impl Into<String>) -> Self {
+        Self { label: label.into(), instead: Some(instead.into()) }
+    }
+}
+
 /// Collects findings while the file is read and checked.
 pub(crate) struct Reader {
     pub(crate) findings: Vec<Diagnostic>,
@@ -176,9 +197,27 @@ impl Reader {
     }
 
     /// Reports a value of the right type that is not accepted.
-    pub(crate) fn refuse(&mut self, span: Range<usize>, label: impl Into<String>, accepts: &str) {
+    pub(crate) fn refuse(&mut self, span: Range<usize>, why: impl Into<Complaint>, accepts: &str) {
         let title = format!("`{}` is not accepted", self.key);
-        self.report(Diagnostic::error(span, title).label(label).help(format!("it must be {accepts}")));
+        let Complaint { label, instead } = why.into();
+        let help = match instead {
+            Some(instead) => format!("write \"{instead}\""),
+            None => format!("it must be {accepts}"),
+        };
+        self.report(Diagnostic::error(span, title).label(label).help(help));
+    }
+
+    /// Reports a value that is not the number or boolean it should be; perhaps it is only quoted.
+    pub(crate) fn wrong_scalar(&mut self, node: &Node<'_>, accepts: &str) {
+        let bare = match node.get_ref().as_str().map(str::trim) {
+            Some("true" | "yes" | "on") if accepts.contains("true") => "true",
+            Some("false" | "no" | "off") if accepts.contains("false") => "false",
+            Some(text) if accepts.contains("integer") && text.parse::<i64>().is_ok() => text,
+            _ => return self.wrong_type(node, accepts),
+        };
+        let title = format!("`{}` has the wrong type", self.key);
+        let finding = Diagnostic::error(node.span(), title).label("this is a string");
+        self.report(finding.help(format!("write {bare} without quotes")));
     }
 
     /// Reads a key that has no default of its own.
@@ -303,14 +342,17 @@ macro_rules! section {
                 place: std::ops::Range<usize>,
                 cx: &mut $crate::schema::Reader,
             ) -> Self {
+                let outer = std::mem::replace(&mut cx.key, "");
                 cx.unknown_keys(table, $header, &Self::keys());
-                Self {
+                let section = Self {
                     $( $key: $crate::schema::section!(
                         @read cx, table, place, $header,
                         $crate::schema::key_name(stringify!($key))
                         $(, value $default)? $(, words $words)? $(, $required)?), )*
                     place,
-                }
+                };
+                cx.key = outer;
+                section
             }
         }
     };

@@ -7,7 +7,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
 use super::value::{Int, PairKey, string};
-use super::{Node, Reader, Spell, Value};
+use super::{Complaint, Node, Reader, Spell, Value};
 use crate::diagnostic::Diagnostic;
 use crate::model::IpPrefix;
 use crate::words;
@@ -78,7 +78,7 @@ macro_rules! from_text {
 
             fn read(node: &Node<'_>, cx: &mut Reader) -> Option<Self> {
                 let text = string(node, cx, $accepts)?.trim();
-                let parse: fn(&str) -> Result<$inner, String> = $parse;
+                let parse: fn(&str) -> Result<$inner, Complaint> = $parse;
                 parse(text)
                     .map_err(|complaint| cx.refuse(node.span(), complaint, $accepts))
                     .ok()
@@ -99,7 +99,7 @@ from_text! {
 }
 
 /// Reads `02:00:00:00:00:01`, `02-00-00-00-00-01` and `0200.0000.0001`.
-pub(crate) fn parse_mac(text: &str) -> Result<[u8; 6], String> {
+pub(crate) fn parse_mac(text: &str) -> Result<[u8; 6], Complaint> {
     let groups: Vec<&str> = text.split([':', '-', '.']).collect();
     let width = match groups.len() {
         6 => 2,
@@ -132,7 +132,7 @@ from_text! {
     parse_prefix, "^\\s*[0-9A-Fa-f:.]+(/[0-9]+)?\\s*$"
 }
 
-fn parse_prefix(text: &str) -> Result<IpPrefix, String> {
+fn parse_prefix(text: &str) -> Result<IpPrefix, Complaint> {
     let (addr, len) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
     let addr: IpAddr = addr.trim().parse().map_err(|_| format!("`{addr}` is no IP address"))?;
     let bits: u8 = if addr.is_ipv4() { 32 } else { 128 };
@@ -140,12 +140,12 @@ fn parse_prefix(text: &str) -> Result<IpPrefix, String> {
         None => bits,
         Some(len) => match len.trim().parse() {
             Ok(len) if len <= bits => len,
-            _ => return Err(format!("the prefix length goes from 0 to {bits}")),
+            _ => return Err(format!("the prefix length goes from 0 to {bits}").into()),
         },
     };
     let network = masked(addr, len);
     if network != addr {
-        return Err(format!("it has host bits set; the network is {network}/{len}"));
+        return Err(Complaint::instead("it has host bits set", format!("{network}/{len}")));
     }
     Ok(IpPrefix { addr, len })
 }
@@ -196,9 +196,9 @@ from_text! {
         Some(("tcp", addr)) => addr
             .parse()
             .map(Address::Tcp)
-            .map_err(|_| format!("`{addr}` is no IP address with a port")),
-        _ if text.starts_with('/') => Err(format!("write \"unix:{text}\"")),
-        _ if text.parse::<SocketAddr>().is_ok() => Err(format!("write \"tcp:{text}\"")),
+            .map_err(|_| format!("`{addr}` is no IP address with a port").into()),
+        _ if text.starts_with('/') => Err(Complaint::instead("the kind of socket is missing", format!("unix:{text}"))),
+        _ if text.parse::<SocketAddr>().is_ok() => Err(Complaint::instead("the kind of socket is missing", format!("tcp:{text}"))),
         _ => Err("neither unix: nor tcp:".into()),
     },
     "^\\s*(unix:/.+|tcp:.+:[0-9]+)\\s*$"
@@ -210,7 +210,7 @@ from_text! {
     socket_path, "^\\s*/.*$"
 }
 
-fn socket_path(text: &str) -> Result<PathBuf, String> {
+fn socket_path(text: &str) -> Result<PathBuf, Complaint> {
     if !text.starts_with('/') {
         return Err("the path must be absolute".into());
     }
@@ -218,7 +218,7 @@ fn socket_path(text: &str) -> Result<PathBuf, String> {
         return Err("this is no path of a file".into());
     }
     if text.len() > 107 {
-        return Err(format!("this has {} bytes, a socket's path at most 107", text.len()));
+        return Err(format!("this has {} bytes, a socket's path at most 107", text.len()).into());
     }
     Ok(text.into())
 }
@@ -262,7 +262,7 @@ macro_rules! number_or_text {
                         return None;
                     }
                 };
-                let parse: fn(&str) -> Result<$inner, String> = $parse;
+                let parse: fn(&str) -> Result<$inner, Complaint> = $parse;
                 parse(&text)
                     .map_err(|complaint| cx.refuse(node.span(), complaint, $accepts))
                     .ok()
@@ -303,8 +303,12 @@ fn parse_range(text: &str) -> Option<(u16, u16)> {
     Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
 }
 
-fn in_order(first: u16, last: u16) -> Result<(u16, u16), String> {
-    if first <= last { Ok((first, last)) } else { Err(format!("write \"{last}-{first}\"")) }
+fn in_order(first: u16, last: u16) -> Result<(u16, u16), Complaint> {
+    if first <= last {
+        Ok((first, last))
+    } else {
+        Err(Complaint::instead("the range is the wrong way round", format!("{last}-{first}")))
+    }
 }
 
 number_or_text! {

@@ -22,7 +22,7 @@ impl<const MIN: i64, const MAX: i64> Value for Int<MIN, MAX> {
 
     fn read(node: &Node<'_>, cx: &mut Reader) -> Option<Self> {
         let DeValue::Integer(integer) = node.get_ref() else {
-            cx.wrong_type(node, &Self::accepts());
+            cx.wrong_scalar(node, &Self::accepts());
             return None;
         };
         match i64::from_str_radix(integer.as_str(), integer.radix()) {
@@ -53,7 +53,7 @@ impl Value for bool {
     fn read(node: &Node<'_>, cx: &mut Reader) -> Option<Self> {
         let value = node.get_ref().as_bool();
         if value.is_none() {
-            cx.wrong_type(node, &Self::accepts());
+            cx.wrong_scalar(node, &Self::accepts());
         }
         value
     }

@@ -46,7 +46,7 @@ pub struct TapPort {
     queues: Vec<File>,
     offload: bool,
     notes: Vec<String>,
-    /// Queue with which the next `rx` begins, so that a busy one does not use up every budget.
+    /// Queue with which the next `rx` begins: another one each time, so that a busy one does not use up every budget.
     next: usize,
     /// `rx` has said that the interface is gone.
     closed: bool,
@@ -142,21 +142,27 @@ impl Port for TapPort {
         }
         let mut left = budget;
         let count = self.queues.len();
+        let first = self.next;
+        self.next = (first + 1) % count;
         for n in 0..count {
-            let queue = (self.next + n) % count;
+            let queue = (first + n) % count;
             if serve & (1 << queue) == 0 {
                 continue;
             }
             loop {
                 if left == 0 {
                     status.more = true;
-                    self.next = (queue + 1) % count;
                     return status;
                 }
-                left -= 1;
                 match self.read(queue, arena) {
-                    Read1::Frame(frame) => out.push(frame),
-                    Read1::Lost => status.lost += 1,
+                    Read1::Frame(frame) => {
+                        out.push(frame);
+                        left -= 1;
+                    }
+                    Read1::Lost => {
+                        status.lost += 1;
+                        left -= 1;
+                    }
                     Read1::Empty => break,
                     Read1::NoMemory => {
                         status.more = true;

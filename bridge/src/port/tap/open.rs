@@ -73,7 +73,7 @@ fn open_here(options: &TapOptions) -> Result<TapPort, OpenError> {
         if options.queues > 1 {
             notes.push(format!(
                 "{name} exists with a single queue: it is read as one, so a paused priority can hold up the others \
-                 of this host (make it with `ip tuntap add {name} mode tap multi_queue`)"
+                 of this host (make it with `ip tuntap add dev {name} mode tap multi_queue`)"
             ));
         }
         vec![seed.file]
@@ -238,11 +238,10 @@ fn refusal(options: &TapOptions, errno: Errno) -> OpenError {
     OpenError::new(match errno {
         Errno::EPERM | Errno::EACCES => format!(
             "TAP {name} in {netns} may not be opened: run as root or with CAP_NET_ADMIN, or let an administrator \
-             make it for you (ip tuntap add {name} mode tap multi_queue user $USER)"
+             make it for you (ip tuntap add dev {name} mode tap multi_queue user $USER)"
         ),
         Errno::EINVAL => format!(
-            "an interface {name} exists in {netns} and is not a TAP: choose another name, or delete it (ip link \
-             del {name})"
+            "an interface {name} exists in {netns} and is not a TAP: choose another name, or delete it (ip link del dev {name})"
         ),
         Errno::E2BIG => format!("all queues of TAP {name} in {netns} are taken: other programs have it open"),
         e => format!("TAP {name} in {netns} can't be opened: {}", e.desc()),

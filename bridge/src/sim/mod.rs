@@ -1,0 +1,296 @@
+//! Virtual time: the very switch of the live program, between links and hosts that exist only here.
+//!
+//! Everything is an event at an instant; equal instants keep the order in which they were made. No clock is read and
+//! nothing is random but what a scenario draws from its own seed, so a scenario gives the same result on every machine.
+//!
+//! A link carries bytes at the sending port's line rate and delivers a frame when its last byte has arrived. Ports
+//! without a line rate deliver at once.
+
+pub mod frames;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use dcbridge_config::Config;
+use dcbridge_scheduler::{Grant, PortId, Rate, Time};
+
+use crate::arena::Arena;
+use crate::port::{TxDesc, TxOutcome, VnetHeader};
+use crate::switch::{Finding, Setting, Switch};
+
+/// A switch of the simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeId(pub usize);
+
+/// A port of a switch of the simulation.
+pub type At = (NodeId, PortId);
+
+/// A frame or superframe as hosts see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its offload header.
+    pub vnet: VnetHeader,
+}
+
+impl Packet {
+    /// A plain frame.
+    pub fn plain(bytes: Vec<u8>) -> Packet {
+        Packet { bytes, vnet: VnetHeader::default() }
+    }
+}
+
+/// What a host offers: asked at each instant that it named, answers a packet and when to ask again.
+pub type Source = Box<dyn FnMut(Time) -> Option<(Packet, Time)>>;
+/// What a host does with what it gets.
+pub type Sink = Box<dyn FnMut(Time, Packet)>;
+
+enum End {
+    Nothing,
+    Host(Sink),
+    Link(At, Time),
+}
+
+struct Node {
+    switch: Switch,
+    arena: Arena,
+    rates: Vec<Option<Rate>>,
+    ends: Vec<End>,
+    /// The instant for which a port's next look is planned.
+    planned: Vec<Time>,
+    findings: Vec<Finding>,
+}
+
+enum Event {
+    Arrive(At, Packet),
+    Ask(At, usize),
+    Serve(At),
+    Settle(At, Grant),
+    Tick(NodeId),
+}
+
+struct Entry(Time, u64, Event);
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        (self.0, self.1) == (other.0, other.1)
+    }
+}
+impl Eq for Entry {}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
+        (self.0, self.1).cmp(&(other.0, other.1))
+    }
+}
+
+/// A network in virtual time.
+#[derive(Default)]
+pub struct Sim {
+    now: Time,
+    nodes: Vec<Node>,
+    sources: Vec<Source>,
+    events: BinaryHeap<Reverse<Entry>>,
+    made: u64,
+    /// Reused.
+    descs: Vec<TxDesc>,
+}
+
+impl Sim {
+    /// An empty network at time zero.
+    pub fn new() -> Sim {
+        Sim::default()
+    }
+
+    /// The present.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Adds a switch whose ports all take superframes; `seed` keys its hash and names it in loop probes.
+    pub fn add(&mut self, config: Config, seed: u64) -> NodeId {
+        let config = Arc::new(config);
+        let mut arena = Arena::new(config.bridge.buffer_bytes);
+        let mut switch = Switch::new(&config, &arena, Setting { seed, burst: Time::ZERO });
+        for port in switch.ports() {
+            switch.attach(port, true);
+            switch.set_link(port, true, &mut arena, self.now);
+        }
+        let id = NodeId(self.nodes.len());
+        self.nodes.push(Node {
+            switch,
+            arena,
+            rates: config
+                .ports
+                .iter()
+                .map(|p| p.line_rate.map(|r| Rate::from_bits_per_second(r.0)))
+                .collect(),
+            ends: config.ports.iter().map(|_| End::Nothing).collect(),
+            planned: vec![Time::NEVER; config.ports.len()],
+            findings: Vec::new(),
+        });
+        self.at(self.now, Event::Tick(id));
+        id
+    }
+
+    /// Joins two ports by a link of this one-way delay.
+    pub fn link(&mut self, a: At, b: At, delay: Time) {
+        self.nodes[a.0.0].ends[a.1.index()] = End::Link(b, delay);
+        self.nodes[b.0.0].ends[b.1.index()] = End::Link(a, delay);
+    }
+
+    /// Puts a host's receiving side behind a port.
+    pub fn sink(&mut self, at: At, sink: Sink) {
+        self.nodes[at.0.0].ends[at.1.index()] = End::Host(sink);
+    }
+
+    /// Lets a host behind a port send, from `start` on.
+    pub fn source(&mut self, at: At, start: Time, source: Source) {
+        self.sources.push(source);
+        self.at(start, Event::Ask(at, self.sources.len() - 1));
+    }
+
+    /// Lets one packet arrive at a port, now.
+    pub fn inject(&mut self, at: At, packet: Packet) {
+        self.at(self.now, Event::Arrive(at, packet));
+    }
+
+    /// A switch, to look at.
+    pub fn switch(&self, node: NodeId) -> &Switch {
+        &self.nodes[node.0].switch
+    }
+
+    /// Frames that a switch holds in memory.
+    pub fn frames_held(&self, node: NodeId) -> usize {
+        self.nodes[node.0].arena.in_use()
+    }
+
+    /// What loop detection found at a switch so far.
+    pub fn findings(&self, node: NodeId) -> &[Finding] {
+        &self.nodes[node.0].findings
+    }
+
+    /// Changes a switch from outside: pauses, links, configuration.
+    pub fn with<T>(&mut self, node: NodeId, change: impl FnOnce(&mut Switch, &mut Arena, Time) -> T) -> T {
+        let now = self.now;
+        let n = &mut self.nodes[node.0];
+        let result = change(&mut n.switch, &mut n.arena, now);
+        for port in self.nodes[node.0].switch.ports() {
+            self.plan((node, port));
+        }
+        result
+    }
+
+    fn at(&mut self, time: Time, event: Event) {
+        self.made += 1;
+        self.events.push(Reverse(Entry(time.max(self.now), self.made, event)));
+    }
+
+    /// Lets time pass.
+    pub fn run_until(&mut self, end: Time) {
+        while self.events.peek().is_some_and(|Reverse(entry)| entry.0 <= end) {
+            let Some(Reverse(Entry(time, _, event))) = self.events.pop() else { break };
+            self.now = time;
+            self.happen(event);
+        }
+        self.now = end;
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Arrive(at, packet) => self.arrive(at, &packet),
+            Event::Ask(at, source) => {
+                if let Some((packet, again)) = (self.sources[source])(self.now) {
+                    self.arrive(at, &packet);
+                    if again != Time::NEVER {
+                        self.at(again, Event::Ask(at, source));
+                    }
+                }
+            }
+            Event::Serve(at) => self.serve(at),
+            Event::Settle(at, grant) => {
+                let node = &mut self.nodes[at.0.0];
+                node.switch.settle(at.1, &grant, TxOutcome::Sent, &mut node.arena);
+                self.plan(at);
+            }
+            Event::Tick(id) => self.tick(id),
+        }
+    }
+
+    fn tick(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.0];
+        node.switch.tick(&mut node.arena, self.now);
+        let next = self.now + Time::from_millis(1_000);
+        let next = node.switch.next_tick().map_or(next, |t| t.min(next)).max(self.now + Time::from_micros(1));
+        self.after(id);
+        self.at(next, Event::Tick(id));
+    }
+
+    fn arrive(&mut self, at: At, packet: &Packet) {
+        let node = &mut self.nodes[at.0.0];
+        match node.arena.insert(&packet.bytes, packet.vnet) {
+            Some(id) => node.switch.rx(at.1, id, &mut node.arena, self.now),
+            None => node.switch.rx_lost(at.1, 1),
+        }
+        self.after(at.0);
+    }
+
+    /// A switch was touched: some of its ports may have something to send.
+    fn after(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.0];
+        node.findings.extend(node.switch.findings());
+        for port in self.nodes[id.0].switch.ports() {
+            self.plan((id, port));
+        }
+    }
+
+    /// Plans the next look at a port, unless an earlier one is planned.
+    fn plan(&mut self, at: At) {
+        let node = &mut self.nodes[at.0.0];
+        if let Some(wake) = node.switch.next_tx(at.1) {
+            let wake = wake.max(self.now);
+            let planned = &mut node.planned[at.1.index()];
+            if wake < *planned || *planned < self.now {
+                *planned = wake;
+                self.at(wake, Event::Serve(at));
+            }
+        }
+    }
+
+    fn serve(&mut self, at: At) {
+        let (node_id, port) = at;
+        self.nodes[node_id.0].planned[port.index()] = Time::NEVER;
+        loop {
+            let node = &mut self.nodes[node_id.0];
+            self.descs.clear();
+            let Some(grant) = node.switch.poll(port, &mut node.arena, self.now, &mut self.descs) else {
+                break;
+            };
+            let Some(desc) = self.descs.pop() else { break };
+            let duration = node.rates[port.index()].map_or(Time::ZERO, |r| r.time_of(u64::from(grant.wire)));
+            let packet = packet(&node.arena, &desc);
+            let sent = self.now + duration;
+            match &mut node.ends[port.index()] {
+                End::Nothing => {}
+                End::Host(sink) => sink(sent, packet),
+                &mut End::Link(peer, delay) => self.at(sent + delay, Event::Arrive(peer, packet)),
+            }
+            self.at(sent, Event::Settle(at, grant));
+        }
+        self.plan(at);
+    }
+}
+
+/// What a piece looks like to whoever receives it.
+fn packet(arena: &Arena, desc: &TxDesc) -> Packet {
+    let mut bytes = desc.head[..usize::from(desc.head_len)].to_vec();
+    let (from, to) = (desc.off as usize, (desc.off + desc.len) as usize);
+    bytes.extend_from_slice(&arena.bytes(desc.body)[from..to]);
+    Packet { bytes, vnet: desc.vnet }
+}
