@@ -1,13 +1,10 @@
 //! The `dcbridge` switch.
 
 pub mod arena;
-pub mod net;
 pub mod cli;
 pub mod control;
 pub mod lab;
 pub mod net;
-pub mod port;
-pub mod runtime;
 pub mod port;
 pub mod runtime;
 pub mod sim;

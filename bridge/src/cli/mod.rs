@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::lab;
 use terminal::{ColorWhen, Terminal};
 
 /// A question was answered with no, or something failed.
@@ -21,6 +22,7 @@ pub const FAILED: u8 = 1;
 
 const EXAMPLES: &str = "\
 Examples:
+  dcbridge lab                     hosts, a switch and traffic: see it work, right now
   dcbridge check br0.toml          is this configuration right?
   dcbridge run br0.toml            run a switch until Ctrl-C
   dcbridge show                    ports, rates, shares and drops of the running switch
@@ -52,6 +54,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Show(show::Args),
+    Lab(lab::Args),
 }
 
 /// Why a subcommand failed: one or two sentences that say what to do next.
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &terminal),
         Command::Check(args) => check::run(args, &terminal),
         Command::Show(args) => show::run(args, &terminal),
+        Command::Lab(args) => lab::run(args, &terminal),
     };
     match outcome {
         Ok(code) => code,

@@ -92,7 +92,9 @@ fn base(file: Option<&Path>) -> Result<Config, String> {
     };
     match dcbridge_config::parse(&text, &name) {
         Ok((config, _warnings)) => Ok(config),
-        Err(findings) => Err(format!("{name} is not valid\n\n{}", dcbridge_config::render(&findings, &text, false))),
+        Err(findings) => {
+            Err(format!("{name} is not valid\n\n{}", dcbridge_config::render(&findings, &text, false)))
+        }
     }
 }
 
@@ -248,7 +250,10 @@ impl Bench<'_> {
     }
 }
 
-fn priorities<'a>(port: &'a Port, plan: &'a ClassPlan) -> impl Iterator<Item = &'a crate::state::PriorityState> {
+fn priorities<'a>(
+    port: &'a Port,
+    plan: &'a ClassPlan,
+) -> impl Iterator<Item = &'a crate::state::PriorityState> {
     let of_class = |n: usize| plan.priorities.contains(n as u8);
     port.priorities.iter().enumerate().filter(move |(n, _)| of_class(*n)).map(|(_, state)| state)
 }

@@ -14,8 +14,8 @@ use super::topology::{Attachment, FlowSpec};
 use super::traffic::{SendSpec, UdpSinks};
 use crate::net::Result;
 use crate::port::memory::MemoryPort;
-use crate::port::open::Opened;
-use crate::port::OpenError;
+use crate::port::{OpenError, Opened};
+
 use crate::runtime::{self, Handle};
 
 /// The host that receives.

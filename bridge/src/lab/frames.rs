@@ -149,6 +149,9 @@ mod tests {
         assert_eq!("9000".parse(), Ok(FrameSize::Fixed(9000)));
         assert_eq!("mixed".parse(), Ok(FrameSize::Mixed));
         assert!("0".parse::<FrameSize>().unwrap_err().contains("64 to 9018"));
-        assert_eq!(serde_json::to_string(&[FrameSize::Fixed(64), FrameSize::Mixed]).unwrap(), r#"[64,"mixed"]"#);
+        assert_eq!(
+            serde_json::to_string(&[FrameSize::Fixed(64), FrameSize::Mixed]).unwrap(),
+            r#"[64,"mixed"]"#
+        );
     }
 }

@@ -14,8 +14,8 @@ use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, Checksum, Device, DeviceCapabilities, Medium};
 use smoltcp::socket::udp;
 use smoltcp::wire::{
-    EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Packet,
-    UdpPacket,
+    EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress, IpAddress, IpCidr, IpEndpoint,
+    Ipv4Packet, UdpPacket,
 };
 
 use super::frames::{MTU, Sizes, payload_of, wire_bytes};
@@ -196,7 +196,13 @@ impl StackHost {
         let socket = stack.open(spec.to.port(), BURST).map_err(failed)?;
         stack.card.marks.insert(spec.to.port(), spec.dscp);
         let sizes = Sizes::new(spec.size, spec.seed);
-        Ok(StackSender { stack: Arc::clone(&self.stack), socket, to: spec.to, sizes, payload: vec![0xdc; 9000] })
+        Ok(StackSender {
+            stack: Arc::clone(&self.stack),
+            socket,
+            to: spec.to,
+            sizes,
+            payload: vec![0xdc; 9000],
+        })
     }
 
     /// A sink of this host, and where it counts. Sinks are read by `collector`.
@@ -291,7 +297,8 @@ impl Collect for StackSinks {
             let now = stack.now();
             let mut taken = 0;
             while taken < INTAKE
-                && stack.interface.poll_ingress_single(now, &mut stack.card, &mut stack.sockets) != Ingress::None
+                && stack.interface.poll_ingress_single(now, &mut stack.card, &mut stack.sockets)
+                    != Ingress::None
             {
                 taken += 1;
             }
@@ -328,7 +335,9 @@ mod tests {
         let (a, mut port_a) = StackHost::new("a", 1, &all).unwrap();
         let (b, mut port_b) = StackHost::new("b", 2, &all).unwrap();
         let to = SocketAddrV4::new(b.address().ip, 20_001);
-        for (n, size) in [FrameSize::Fixed(64), FrameSize::Fixed(9018), FrameSize::Mixed].into_iter().enumerate() {
+        for (n, size) in
+            [FrameSize::Fixed(64), FrameSize::Fixed(9018), FrameSize::Mixed].into_iter().enumerate()
+        {
             let to = SocketAddrV4::new(*to.ip(), to.port() + n as u16);
             let mut sender = a.udp_sender(&SendSpec { to, dscp: 40, size, seed: 3 }).unwrap();
             let sink = b.udp_sink(to.port()).unwrap();
@@ -347,8 +356,14 @@ mod tests {
                 let packet = Ipv4Packet::new_checked(&bytes[ETHERNET..]).unwrap();
                 assert!(packet.verify_checksum() && packet.dscp() == 40);
                 let len = bytes.len() as u32;
-                let desc =
-                    TxDesc { head: [0; MAX_HEAD], head_len: 0, body: frame.id, off: 0, len, vnet: arena.vnet(frame.id) };
+                let desc = TxDesc {
+                    head: [0; MAX_HEAD],
+                    head_len: 0,
+                    body: frame.id,
+                    off: 0,
+                    len,
+                    vnet: arena.vnet(frame.id),
+                };
                 port_b.tx(&[desc], &mut arena, &mut Vec::new());
             }
             assert!(sinks.collect().unwrap());

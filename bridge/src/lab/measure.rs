@@ -173,7 +173,8 @@ pub(super) mod tests {
     fn ets_shares_are_of_what_ets_classes_got_and_strict_ones_of_the_line() {
         let plan =
             [class_plan("s", None, 1e5), class_plan("a", Some(0.6), 6e5), class_plan("b", Some(0.4), 4e5)];
-        let rates = rates(&plan, 1_000_000, &sample(500, &[0, 100, 100]), &sample(1500, &[12_500, 60_100, 40_100]));
+        let rates =
+            rates(&plan, 1_000_000, &sample(500, &[0, 100, 100]), &sample(1500, &[12_500, 60_100, 40_100]));
         assert!((rates[0].share - 0.1).abs() < 1e-9);
         assert!((rates[1].share - 0.6).abs() < 1e-9 && (rates[2].share - 0.4).abs() < 1e-9);
         assert!((rates[1].received_bps - 480_000.0).abs() < 1e-6);

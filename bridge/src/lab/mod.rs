@@ -29,11 +29,13 @@ mod topology;
 pub mod traffic;
 mod view;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use args::{EtsArgs, LabArgs, Scenario};
+pub use args::Args;
+
+use args::{EtsArgs, Scenario};
 use ets::Watch;
 use measure::{Sample, Series, rates};
 use mode::Chosen;
@@ -41,39 +43,25 @@ use plan::ClassPlan;
 use report::Report;
 
 use crate::cli::table::{Canvas, Tone};
-
-/// The lab could not run, or was interrupted before it had measured anything (1 means: it ran and failed).
-const COULD_NOT_RUN: u8 = 2;
+use crate::cli::terminal::{Terminal, print};
+use crate::cli::{FAILED, Failure, Outcome, runtime};
 
 /// Runs `dcbridge lab` to its end. To be called before the process has a second thread (see `mode::enter`).
-pub fn run(args: LabArgs) -> ExitCode {
-    let Scenario::Ets(args) = args.into_scenario();
-    match run_ets(&args) {
-        Ok(Some(report)) if report.passed => ExitCode::SUCCESS,
-        Ok(Some(_)) => ExitCode::FAILURE,
-        Ok(None) => {
-            eprintln!("dcbridge lab: interrupted before anything was measured");
-            ExitCode::from(COULD_NOT_RUN)
-        }
-        Err(message) => {
-            eprintln!("dcbridge lab: {message}");
-            ExitCode::from(COULD_NOT_RUN)
-        }
-    }
-}
-
-fn run_ets(args: &EtsArgs) -> Result<Option<Report>, String> {
+///
+/// # Errors
+/// When the lab can't run on this machine, or was interrupted before it had measured anything.
+pub fn run(args: &Args, terminal: &Terminal) -> Outcome {
+    let Scenario::Ets(args) = args.scenario();
     let chosen = mode::enter(args.mode)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| format!("no runtime can be started: {e}"))?;
-    let mut watch = Viewer::new(args);
-    let report = runtime.block_on(async { ets::run(args, &chosen, &mut watch, interrupted()).await })?;
-    if let (true, Some(report)) = (args.json, &report) {
-        println!("{}", report::json(report));
+    let mut viewer = Viewer::new(&args, terminal);
+    let report = runtime()?.block_on(async { ets::run(&args, &chosen, &mut viewer, interrupted()).await })?;
+    let Some(report) = report else {
+        return Err(Failure("interrupted before anything was measured".to_owned()));
+    };
+    if args.json {
+        print(&format!("{}\n", report::json(&report)))?;
     }
-    Ok(report)
+    Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
 /// Ctrl-C, or a request to end.
@@ -89,7 +77,7 @@ async fn interrupted() {
     }
 }
 
-/// Shows a run on the terminal; in a pipe only the end of it; with `--json` nothing.
+/// Shows a run on the terminal; in a pipe only its beginning and its end; with `--json` nothing.
 struct Viewer {
     canvas: Canvas,
     live: bool,
@@ -100,11 +88,10 @@ struct Viewer {
 }
 
 impl Viewer {
-    fn new(args: &EtsArgs) -> Viewer {
-        let terminal = io::stdout().is_terminal();
+    fn new(args: &EtsArgs, terminal: &Terminal) -> Viewer {
         Viewer {
-            canvas: Canvas::PLAIN,
-            live: terminal && !args.json,
+            canvas: terminal.out,
+            live: terminal.interactive && !args.json,
             json: args.json,
             whole: Duration::from_secs(args.seconds),
             rate_bps: args.rate.0,
@@ -112,10 +99,10 @@ impl Viewer {
         }
     }
 
-    /// A reader that went away (a closed pipe) is no reason to stop measuring: the exit code still says the result.
     fn print(&self, text: &str) {
         if !self.json {
-            let _ = io::stdout().write_all(text.as_bytes());
+            // Output that can't be written is no reason to stop measuring: the exit code still says the result.
+            let _ = print(text);
         }
     }
 }
@@ -123,13 +110,13 @@ impl Viewer {
 impl Watch for Viewer {
     fn begin(&mut self, senders: &[String], bridge: &str, args: &EtsArgs, mode: &Chosen) {
         let picture = view::picture(senders, bridge, args.rate.0, fleet::SINK);
-        let mode = format!("hosts: {} ({})", mode.mode.name(), mode.reason);
-        let traffic = format!("each host offers every class, UDP in {}", args.frame_size);
-        self.print(&format!(
-            "\n{picture}\n{}\n{}\n\n",
-            self.canvas.paint(&mode, Tone::Dim),
-            self.canvas.paint(&traffic, Tone::Dim)
-        ));
+        let about = [
+            format!("hosts    {}: {}", mode.mode.name(), mode.reason),
+            format!("traffic  each host offers every class to {}, UDP in {}", fleet::SINK, args.frame_size),
+        ];
+        let about: String =
+            about.iter().map(|line| format!("{}\n", self.canvas.paint(line, Tone::Dim))).collect();
+        self.print(&format!("\n{picture}\n{about}\n"));
         if !self.live && io::stderr().is_terminal() {
             eprintln!("measuring for {} s ...", args.seconds);
         }
@@ -144,10 +131,16 @@ impl Watch for Viewer {
     }
 
     fn end(&mut self, plan: &[ClassPlan], window: (&Sample, &Sample), end: &Sample, report: &Report) {
-        let table = view::table(plan, &rates(plan, self.rate_bps, window.0, window.1), end, self.canvas);
+        // Drops from start to end, as in the report; the queues as they were under load.
+        let mut shown = end.clone();
+        for (class, loaded) in shown.classes.iter_mut().zip(&window.1.classes) {
+            class.queued_bytes = loaded.queued_bytes;
+        }
+        let table = view::table(plan, &rates(plan, self.rate_bps, window.0, window.1), &shown, self.canvas);
         let text = format!("{table}\n{}", view::verdict(report, self.canvas));
         if self.live {
-            let _ = self.screen.draw(&mut io::stdout(), &text);
+            // As in `print`.
+            let _ = self.screen.draw(&mut io::stdout().lock(), &text);
         } else {
             self.print(&text);
         }

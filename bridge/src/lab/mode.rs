@@ -12,6 +12,10 @@ use crate::net::{Links, Netns, NetnsRef};
 
 const TUN: &str = "/dev/net/tun";
 
+const NETNS: &str = "network namespaces with a TAP each";
+const USERNS: &str = "network namespaces with a TAP each, inside a user namespace";
+const INPROCESS: &str = "inside this process, on an IP stack of their own";
+
 /// A mode that works here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
@@ -29,14 +33,16 @@ pub struct Chosen {
 pub fn enter(wanted: Mode) -> Result<Chosen, String> {
     let chosen = |mode, reason: String| Ok(Chosen { mode, reason });
     match wanted {
-        Mode::Inprocess => chosen(Mode::Inprocess, "as asked".to_owned()),
+        Mode::Inprocess => chosen(Mode::Inprocess, format!("{INPROCESS}, as asked")),
         Mode::Netns => match namespaces_work() {
-            Ok(()) => chosen(Mode::Netns, "as asked".to_owned()),
+            Ok(()) => chosen(Mode::Netns, format!("{NETNS}, as asked")),
             Err(why) => Err(format!("--mode netns does not work here: {why}; --mode auto takes what works")),
         },
         Mode::Userns => match enter_user_namespace().and_then(|()| namespaces_work()) {
-            Ok(()) => chosen(Mode::Userns, "as asked".to_owned()),
-            Err(why) => Err(format!("--mode userns does not work here: {why}; --mode inprocess does everywhere")),
+            Ok(()) => chosen(Mode::Userns, format!("{USERNS}, as asked")),
+            Err(why) => {
+                Err(format!("--mode userns does not work here: {why}; --mode inprocess does everywhere"))
+            }
         },
         Mode::Auto => Ok(best()),
     }
@@ -44,22 +50,29 @@ pub fn enter(wanted: Mode) -> Result<Chosen, String> {
 
 fn best() -> Chosen {
     let why_not = match namespaces_work() {
-        Ok(()) => return Chosen { mode: Mode::Netns, reason: "this process may make namespaces".to_owned() },
+        Ok(()) => {
+            return Chosen { mode: Mode::Netns, reason: format!("{NETNS}, as this process may make them") };
+        }
         Err(why) => why,
     };
     match enter_user_namespace().and_then(|()| namespaces_work()) {
         Ok(()) => Chosen {
             mode: Mode::Userns,
-            reason: format!("{why_not}, but {TUN} is open to everybody and a user namespace allows the rest"),
+            reason: format!("{USERNS}, as {why_not}, but in a user namespace it may"),
         },
-        Err(why) => Chosen { mode: Mode::Inprocess, reason: format!("{why_not}; {why}") },
+        // The first reason holds for user namespaces as well.
+        Err(why) if why == why_not => {
+            Chosen { mode: Mode::Inprocess, reason: format!("{INPROCESS}, as {why}") }
+        }
+        Err(why) => Chosen { mode: Mode::Inprocess, reason: format!("{INPROCESS}, as {why_not} and {why}") },
     }
 }
 
 /// Whether hosts with TAPs can be made, tried out.
 fn namespaces_work() -> Result<(), String> {
     tun_opens()?;
-    let netns = Netns::anonymous("probe").map_err(|_| "this process may not make network namespaces".to_owned())?;
+    let netns =
+        Netns::anonymous("probe").map_err(|_| "this process may not make network namespaces".to_owned())?;
     Links::within(&NetnsRef::Open(netns.into()), |links| links.set_up("lo"))
         .map_err(|_| "this process may not configure interfaces".to_owned())
 }
@@ -85,7 +98,11 @@ fn enter_user_namespace() -> Result<(), String> {
         e => format!("a user namespace can't be entered ({})", e.desc()),
     })?;
     // Groups have to be given up before a group may be mapped (user_namespaces(7)).
-    let maps = [("setgroups", "deny".to_owned()), ("uid_map", format!("0 {uid} 1")), ("gid_map", format!("0 {gid} 1"))];
+    let maps = [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("0 {uid} 1")),
+        ("gid_map", format!("0 {gid} 1")),
+    ];
     for (file, text) in maps {
         fs::write(format!("/proc/self/{file}"), text)
             .map_err(|e| format!("the user namespace can't be set up (/proc/self/{file}: {e})"))?;

@@ -4,6 +4,8 @@
 //! by weight, within their minimum and maximum rates; each is then offered more than it can get, so that none of them
 //! ever runs empty and the shares are the switch's doing.
 
+use std::cmp::Reverse;
+
 use dcbridge_config::{BitRate, Maps, PrioritySet, TrafficClass, Tsa};
 
 /// How much more than its part an ETS class is offered. Enough that a late generator does not let a queue run dry,
@@ -48,7 +50,8 @@ pub struct ClassPlan {
     pub target_share: Option<f64>,
 }
 
-/// Plans the traffic of all classes into a link of `rate`, highest class first.
+/// Plans the traffic of all classes into a link of `rate`: strict classes in the order of service, then the others by
+/// what they get.
 ///
 /// # Errors
 /// A sentence for a person when the classes can't be measured at this rate.
@@ -96,7 +99,10 @@ pub fn plan(classes: &[TrafficClass], maps: &Maps, rate: BitRate) -> Result<Vec<
             }
         })
         .collect();
-    plans.sort_by_key(|p| (p.tsa == Tsa::Ets, std::cmp::Reverse(p.tc)));
+    plans.sort_by_key(|p| {
+        let part = if p.tsa == Tsa::Ets { p.target_bps as u64 } else { 0 };
+        (p.tsa == Tsa::Ets, Reverse(part), Reverse(p.tc))
+    });
     Ok(plans)
 }
 
@@ -188,9 +194,8 @@ mod tests {
         let mut classes = [class(0, Tsa::Ets, 1, 50), class(1, Tsa::Ets, 2, 40), class(2, Tsa::Ets, 4, 10)];
         classes[0].max_rate = Some(BitRate(200_000_000));
         classes[2].min_rate = Some(BitRate(300_000_000));
-        let mut targets: Vec<f64> = plan(&classes, &maps(), RATE).unwrap().iter().map(|p| p.target_bps).collect();
-        targets.reverse();
-        for (target, expected) in targets.iter().zip([0.2e9, 0.5e9, 0.3e9]) {
+        let targets: Vec<f64> = plan(&classes, &maps(), RATE).unwrap().iter().map(|p| p.target_bps).collect();
+        for (target, expected) in targets.iter().zip([0.5e9, 0.3e9, 0.2e9]) {
             assert!((target - expected).abs() < 10.0, "{targets:?}");
         }
     }
@@ -228,7 +233,8 @@ mod tests {
         maps.dscp_to_priority = [0; 64];
         let classes = [class(0, Tsa::Ets, 0b0000_0001, 50), class(1, Tsa::Ets, 0b1111_1110, 50)];
         let plans = plan(&classes, &maps, RATE).unwrap();
-        assert_eq!((plans[0].priority, plans[0].mark), (1, Mark::Policy));
-        assert_eq!((plans[1].priority, plans[1].mark), (0, Mark::Dscp(0)));
+        let of = |name| plans.iter().find(|p| p.name == name).map(|p| (p.priority, p.mark));
+        assert_eq!(of("class1"), Some((1, Mark::Policy)));
+        assert_eq!(of("class0"), Some((0, Mark::Dscp(0))));
     }
 }

@@ -42,9 +42,9 @@ pub struct ClassReport {
     /// The priority at which the lab sent.
     pub priority: u8,
     /// Offered in the measured time, bit/s on the wire.
-    pub offered_bps: f64,
+    pub offered_bps: u64,
     /// Received in the measured time, bit/s on the wire.
-    pub received_bps: f64,
+    pub received_bps: u64,
 }
 
 /// The result of a run.
@@ -116,8 +116,8 @@ pub fn judge(run: Run, window: (&Sample, &Sample), end: &Sample) -> Report {
                 lost_in_hosts_frames: total.offered.frames.saturating_sub(accounted),
                 tsa: plan.tsa,
                 priority: plan.priority,
-                offered_bps: rate.offered_bps.round(),
-                received_bps: rate.received_bps.round(),
+                offered_bps: rate.offered_bps.round() as u64,
+                received_bps: rate.received_bps.round() as u64,
             }
         })
         .collect();
@@ -164,11 +164,13 @@ fn faults(plan: &[ClassPlan], rates: &[ClassRates], classes: &[ClassReport]) -> 
                 units::share(Some(rate.share)),
                 units::share(Some(target))
             )),
-            None if (class.received_frames as f64) < ALL * class.offered_frames as f64 => faults.push(format!(
-                "strict class \"{}\" got only {} of what it asked",
-                plan.name,
-                units::share(Some(class.received_frames as f64 / class.offered_frames as f64))
-            )),
+            None if (class.received_frames as f64) < ALL * class.offered_frames as f64 => {
+                faults.push(format!(
+                    "strict class \"{}\" got only {} of what it asked",
+                    plan.name,
+                    units::share(Some(class.received_frames as f64 / class.offered_frames as f64))
+                ))
+            }
             _ => {}
         }
     }

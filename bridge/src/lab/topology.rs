@@ -91,7 +91,10 @@ pub fn flows(plan: &[ClassPlan], senders: usize, sink: Ipv4Addr, size: FrameSize
         size,
         seed: (class * 97 + host + 1) as u64,
     };
-    (0..plan.len()).flat_map(|class| (0..senders).map(move |host| (class, host))).map(|(c, h)| flow(c, h)).collect()
+    (0..plan.len())
+        .flat_map(|class| (0..senders).map(move |host| (class, host)))
+        .map(|(c, h)| flow(c, h))
+        .collect()
 }
 
 fn first_port(class: usize) -> u16 {
@@ -108,10 +111,8 @@ pub fn switch(base: &Config, plan: &[ClassPlan], link: BitRate, hosts: &[Attachm
     config.metrics.listen = None;
     config.policies = policies(base, plan);
     config.ports = hosts.iter().map(port).collect();
-    config.static_entries = hosts
-        .iter()
-        .map(|h| StaticEntry { mac: h.address.mac, vlan: VLAN, port: h.name.clone() })
-        .collect();
+    config.static_entries =
+        hosts.iter().map(|h| StaticEntry { mac: h.address.mac, vlan: VLAN, port: h.name.clone() }).collect();
     config
 }
 
@@ -166,7 +167,9 @@ mod tests {
     const LINK: BitRate = BitRate(1_000_000_000);
 
     fn base(extra: &str) -> Config {
-        dcbridge_config::parse(&format!("{DEFAULT}{extra}"), "lab").expect("the lab's own configuration is right").0
+        dcbridge_config::parse(&format!("{DEFAULT}{extra}"), "lab")
+            .expect("the lab's own configuration is right")
+            .0
     }
 
     fn hosts() -> Vec<Attachment> {

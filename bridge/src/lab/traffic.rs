@@ -231,7 +231,10 @@ mod tests {
             for budget in [0, 5000, 40_000, 1 << 20] {
                 assert!(sender.most() >= sender.least());
                 let sent = sender.emit(budget).unwrap().expect("loopback takes a few frames at once");
-                assert!(sent.wire_bytes <= budget.max(sender.least()).max(wire_bytes(8972)), "{size:?}: {sent:?}");
+                assert!(
+                    sent.wire_bytes <= budget.max(sender.least()).max(wire_bytes(8972)),
+                    "{size:?}: {sent:?}"
+                );
                 frames += sent.frames;
                 wire += sent.wire_bytes;
             }

@@ -191,12 +191,16 @@ mod tests {
         let text = table(&plan, &rates(&plan, 1_000_000, &from, &to), &to, Canvas::PLAIN);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("class"), "{text}");
-        for (line, parts) in [(1, ["cluster", "100 kbit/s", "10.0 %", "strict"]), (2, ["storage", "600 kbit/s", "60.0 %", "120 kB"])] {
+        for (line, parts) in [
+            (1, ["cluster", "100 kbit/s", "10.0 %", "strict"]),
+            (2, ["storage", "600 kbit/s", "60.0 %", "120 kB"]),
+        ] {
             for part in parts {
                 assert!(lines[line].contains(part), "{part} in {text}");
             }
         }
-        let narrow = table(&plan, &rates(&plan, 1_000_000, &from, &to), &to, Canvas { color: false, width: Some(72) });
+        let narrow =
+            table(&plan, &rates(&plan, 1_000_000, &from, &to), &to, Canvas { color: false, width: Some(72) });
         assert!(narrow.contains("750") && !narrow.contains('█'), "the bar goes first: {narrow}");
     }
 
