@@ -42,8 +42,9 @@ pub struct Cli {
 
     /// What is logged to standard error: error, warn, info, debug, trace, or filters such as
     /// `warn,dcbridge::control=debug`
-    #[arg(long, value_name = "LEVEL", default_value = "info", global = true)]
-    log: tracing_subscriber::EnvFilter,
+    /// [default: info; of `lab`: warn]
+    #[arg(long, value_name = "LEVEL", global = true)]
+    log: Option<tracing_subscriber::EnvFilter>,
 
     #[command(subcommand)]
     command: Command,
@@ -86,7 +87,9 @@ pub type Outcome = Result<ExitCode, Failure>;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let terminal = Terminal::detect(cli.color);
-    terminal::log_to_stderr(cli.log, &terminal);
+    // The lab draws: what is in order needs no line in between.
+    let level = if matches!(cli.command, Command::Lab(_)) { "warn" } else { "info" };
+    terminal::log_to_stderr(cli.log.unwrap_or_else(|| level.into()), &terminal);
     let outcome = match &cli.command {
         Command::Run(args) => run::run(args, &terminal),
         Command::Check(args) => check::run(args, &terminal),

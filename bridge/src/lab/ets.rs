@@ -223,7 +223,8 @@ impl Bench<'_> {
             }
             sample
         });
-        Ok((Sample { at, classes: classes.collect(), receiver_overflows }, snapshot))
+        let switch_late_ns = snapshot.worker.late_ns;
+        Ok((Sample { at, classes: classes.collect(), receiver_overflows, switch_late_ns }, snapshot))
     }
 
     fn flow_errors(&self, counts: &Counts) -> Vec<String> {

@@ -57,6 +57,8 @@ pub struct Sample {
     pub classes: Vec<ClassSample>,
     /// Reads that the receiving host's sockets refused because nobody fetched them in time.
     pub receiver_overflows: u64,
+    /// Time in which the switch could not hold the line rate because it came late, in ns.
+    pub switch_late_ns: u64,
 }
 
 /// One class between two moments.
@@ -166,7 +168,12 @@ pub(super) mod tests {
             queued_frames: 0,
             queued_bytes: 0,
         });
-        Sample { at: Duration::from_millis(at_ms), classes: classes.collect(), receiver_overflows: 0 }
+        Sample {
+            at: Duration::from_millis(at_ms),
+            classes: classes.collect(),
+            receiver_overflows: 0,
+            switch_late_ns: 0,
+        }
     }
 
     #[test]

@@ -114,9 +114,8 @@ impl Watch for Viewer {
             format!("hosts    {}: {}", mode.mode.name(), mode.reason),
             format!("traffic  each host offers every class to {}, UDP in {}", fleet::SINK, args.frame_size),
         ];
-        let about: String =
-            about.iter().map(|line| format!("{}\n", self.canvas.paint(line, Tone::Dim))).collect();
-        self.print(&format!("\n{picture}\n{about}\n"));
+        let [hosts, traffic] = about.map(|line| self.canvas.paint(&line, Tone::Dim));
+        self.print(&format!("\n{picture}\n{hosts}\n{traffic}\n\n"));
         if !self.live && io::stderr().is_terminal() {
             eprintln!("measuring for {} s ...", args.seconds);
         }

@@ -1,6 +1,7 @@
 //! The result of a lab run: judged, and as JSON. Pure: it gets samples and says what they mean; drawing is `view`'s.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use dcbridge_config::Tsa;
 use serde::Serialize;
@@ -15,6 +16,8 @@ pub const TOLERANCE: f64 = 0.01;
 /// The part of the line (or of what rate caps leave of it) that must be in use, else the machine or the generator was
 /// too slow for the result to mean much.
 const FULL_USE: f64 = 0.97;
+/// Below this part the link was not what limited the classes, and shares prove nothing.
+const LEAST_USE: f64 = 0.75;
 /// The part of its offer that a strict class must get.
 const ALL: f64 = 0.99;
 /// An ETS class must be offered at least this much of its target to be called over-offered.
@@ -124,7 +127,8 @@ pub fn judge(run: Run, window: (&Sample, &Sample), end: &Sample) -> Report {
     let received: f64 = rates.iter().map(|r| r.received_bps).sum();
     let faults = faults(&run.plan, &rates, &classes);
     let mut notes = run.notes;
-    notes.extend(hints(&run.plan, &rates, run.rate_bps, end, &classes));
+    let late = Duration::from_nanos(to.switch_late_ns.saturating_sub(from.switch_late_ns));
+    notes.extend(hints(&run.plan, &rates, late, end, &classes));
     Report {
         scenario: "ets",
         passed: faults.is_empty(),
@@ -169,12 +173,25 @@ fn faults(plan: &[ClassPlan], rates: &[ClassRates], classes: &[ClassReport]) -> 
                     "strict class \"{}\" got only {} of what it asked",
                     plan.name,
                     units::share(Some(class.received_frames as f64 / class.offered_frames as f64))
-                ))
+                ));
             }
             _ => {}
         }
     }
+    let (received, expected) = use_of_link(plan, rates);
+    if received < LEAST_USE * expected {
+        faults.push(format!(
+            "the link was never full, so the shares prove nothing (it carried {} of {})",
+            units::rate(received),
+            units::rate(expected)
+        ));
+    }
     faults
+}
+
+/// What the link carried and what it should have, in bit/s: what capped classes can't use is nobody's fault.
+fn use_of_link(plan: &[ClassPlan], rates: &[ClassRates]) -> (f64, f64) {
+    (rates.iter().map(|r| r.received_bps).sum(), plan.iter().map(|p| p.target_bps).sum())
 }
 
 fn verdict(plan: &[ClassPlan], rates: &[ClassRates], faults: &[String]) -> String {
@@ -201,14 +218,12 @@ fn verdict(plan: &[ClassPlan], rates: &[ClassRates], faults: &[String]) -> Strin
 fn hints(
     plan: &[ClassPlan],
     rates: &[ClassRates],
-    rate_bps: u64,
+    late: Duration,
     end: &Sample,
     classes: &[ClassReport],
 ) -> Vec<String> {
     let mut hints = Vec::new();
-    let received: f64 = rates.iter().map(|r| r.received_bps).sum();
-    // What capped classes can't use is nobody's fault.
-    let expected = plan.iter().map(|p| p.target_bps).sum::<f64>().min(rate_bps as f64);
+    let (received, expected) = use_of_link(plan, rates);
     let starved: Vec<&str> = plan
         .iter()
         .zip(rates)
@@ -222,9 +237,14 @@ fn hints(
             starved.join(", ")
         ));
     } else if received < FULL_USE * expected {
+        let late = if late.is_zero() {
+            String::new()
+        } else {
+            format!(" (the switch came late for {} in all)", units::duration(late))
+        };
         hints.push(format!(
-            "the link carried {} of the {} it should: this machine is too slow for this rate, or busy with something \
-             else; try a lower --rate or larger frames",
+            "the link carried {} of the {} it should{late}: this machine is too slow for this rate, or busy with \
+             something else; try a lower --rate or larger frames",
             units::rate(received),
             units::rate(expected)
         ));
@@ -348,7 +368,10 @@ mod tests {
     #[test]
     fn a_machine_that_is_too_slow_is_told_from_a_switch_that_is_wrong() {
         let slow = report([12_500, 60_000, 40_000]);
-        assert!(slow.notes.iter().any(|n| n.contains("too slow")), "{:?}", slow.notes);
+        assert!(slow.passed && slow.notes.iter().any(|n| n.contains("too slow")), "{:?}", slow.notes);
+        let idle = report([12_500, 6_000, 4_000]);
+        assert!(!idle.passed, "shares of a link that was never full prove nothing");
+        assert!(idle.verdict.contains("never full"), "{}", idle.verdict);
         let from = sample(500, &[0, 0, 0]);
         let mut to = sample(1500, &[12_500, 67_500, 45_000]);
         to.receiver_overflows = 3;

@@ -139,7 +139,7 @@ impl UdpSink {
     }
 
     /// Reads what is there; the bytes stay in the kernel, only lengths matter.
-    fn drain(&self, control: &mut Vec<u8>) -> io::Result<bool> {
+    fn drain(&self, control: &mut [u8]) -> io::Result<bool> {
         for reads in 0..READS {
             match recvmsg::<()>(self.socket.as_raw_fd(), &mut [], Some(control), MsgFlags::MSG_TRUNC) {
                 Ok(message) => {

@@ -35,10 +35,11 @@ pub fn picture(senders: &[String], bridge: &str, rate_bps: u64, sink: &str) -> S
             _ if i == last => '┘',
             _ => '┤',
         };
-        out.push_str(&format!("  {name:<width$} ──{corner}"));
+        out.extend(["  ", name, &" ".repeat(width - name.chars().count()), " ──"]);
+        out.push(corner);
         if i == middle {
             let rate = units::configured_rate(Some(rate_bps));
-            out.push_str(&format!("── {bridge} ── {rate} ──> {sink}"));
+            out.extend(["── ", bridge, " ── ", &rate, " ──> ", sink]);
         }
         out.push('\n');
     }
@@ -108,7 +109,7 @@ pub fn progress(done: Duration, warm_up: Duration, whole: Duration, canvas: Canv
     if done < warm_up {
         return format!("{}\n", canvas.paint("warming up", Tone::Dim));
     }
-    let measured = (done - warm_up).min(whole);
+    let measured = done.saturating_sub(warm_up).min(whole);
     let part = measured.as_secs_f64() / whole.as_secs_f64().max(f64::MIN_POSITIVE);
     let text = format!("{} {:.1} of {} s", bar(part), measured.as_secs_f64(), whole.as_secs());
     format!("{}\n", canvas.paint(&text, Tone::Dim))
@@ -125,9 +126,9 @@ pub fn verdict(report: &Report, canvas: Canvas) -> String {
     );
     let (word, rest) = report.verdict.split_once(':').unwrap_or((&report.verdict, ""));
     let tone = if report.passed { Tone::Good } else { Tone::Bad };
-    out.push_str(&format!("{}:{rest}\n", canvas.paint(word, tone)));
+    out.extend([&canvas.paint(word, tone), ":", rest, "\n"]);
     for note in &report.notes {
-        out.push_str(&format!("{} {note}\n", canvas.paint("note:", Tone::Warn)));
+        out.extend([&canvas.paint("note:", Tone::Warn), " ", note, "\n"]);
     }
     out
 }
@@ -144,10 +145,8 @@ impl Screen {
     /// # Errors
     /// When the output is gone.
     pub fn draw(&mut self, out: &mut impl Write, text: &str) -> io::Result<()> {
-        let mut frame = String::with_capacity(text.len() + 64);
-        if self.lines > 0 {
-            frame.push_str(&format!("\u{1b}[{}A", self.lines));
-        }
+        // The cursor may have moved: a terminal shows ^C.
+        let mut frame = if self.lines > 0 { format!("\r\u{1b}[{}A", self.lines) } else { String::new() };
         for line in text.lines() {
             frame.push_str(line);
             frame.push_str("\u{1b}[K\n");
@@ -217,9 +216,9 @@ mod tests {
         let mut out = Vec::new();
         let mut screen = Screen::default();
         screen.draw(&mut out, "a\nb\nc\n").unwrap();
-        assert!(!out.starts_with(b"\x1b[3A"));
+        assert!(!out.starts_with(b"\r\x1b[3A"));
         out.clear();
         screen.draw(&mut out, "d\n").unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "\u{1b}[3Ad\u{1b}[K\n\u{1b}[J");
+        assert_eq!(String::from_utf8(out).unwrap(), "\r\u{1b}[3Ad\u{1b}[K\n\u{1b}[J");
     }
 }
