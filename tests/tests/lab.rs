@@ -285,6 +285,26 @@ fn a_run_that_was_killed_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_policy_that_takes_the_labs_frames_is_found_out() {
+    let _alone = alone();
+    let (_dir, path) = config_of(&[50, 50]);
+    let policy = "[[policy]]\nname = \"all UDP\"\nmatch = { protocol = \"udp\" }\npriority = 0\n";
+    let toml = std::fs::read_to_string(&path).expect("the file") + policy;
+    std::fs::write(&path, toml).expect("the file");
+    let output =
+        lab(&format!("--mode inprocess --seconds 1 --rate 100Mbit --json --config {}", path.display()));
+    assert_eq!(output.status.code(), Some(1));
+    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(result["passed"], false);
+    let notes = result["notes"].as_array().expect("notes");
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(
+        notes[0].as_str().is_some_and(|n| n.contains("class \"c1\"") && n.contains("policy")),
+        "{notes:?}"
+    );
+}
+
+#[test]
 fn what_can_not_be_done_is_refused_in_words() {
     let missing = lab("--config /nonexistent/classes.toml");
     assert_eq!(missing.status.code(), Some(1));

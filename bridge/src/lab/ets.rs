@@ -128,7 +128,8 @@ impl Bench<'_> {
         receiving.stop();
 
         let Some(window) = series.window().filter(|(from, to)| to.at > from.at) else { return Ok(None) };
-        let mut notes = self.flow_errors(&counts);
+        let opening = self.switch.notes().iter().map(|(port, note)| format!("port {port}: {note}"));
+        let mut notes: Vec<String> = opening.chain(self.flow_errors(&counts)).collect();
         notes.extend(receiver.error().map(|e| format!("the receiving host stopped receiving: {e}")));
         notes.extend(self.misclassified(&end, &snapshot));
         let run = Run {
@@ -245,7 +246,11 @@ impl Bench<'_> {
         wrong
             .map(|(plan, _)| {
                 let kind = if plan.tsa == Tsa::Strict { "strict class" } else { "class" };
-                format!("most frames meant for {kind} \"{}\" were given another priority by the switch: a policy matches them", plan.name)
+                format!(
+                    "most frames meant for {kind} \"{}\" were given another priority by the switch: a policy \
+                     matches them",
+                    plan.name
+                )
             })
             .collect()
     }

@@ -7,7 +7,7 @@ use dcbridge_config::Tsa;
 use serde::Serialize;
 
 use super::frames::FrameSize;
-use super::measure::{ClassRates, Sample, rates};
+use super::measure::{ClassRates, ClassSample, Sample, rates};
 use super::plan::ClassPlan;
 use crate::cli::units;
 
@@ -40,6 +40,8 @@ pub struct ClassReport {
     pub dropped_frames: u64,
     /// Frames that were neither received nor dropped by the switch: lost in the hosts' kernels.
     pub lost_in_hosts_frames: u64,
+    /// Sends that the hosts had to put off because their side of the link was full.
+    pub blocked_sends: u64,
     /// `strict` or `ets`.
     pub tsa: Tsa,
     /// The priority at which the lab sent.
@@ -117,6 +119,7 @@ pub fn judge(run: Run, window: (&Sample, &Sample), end: &Sample) -> Report {
                 received_frames: total.received.frames,
                 dropped_frames: total.dropped_frames,
                 lost_in_hosts_frames: total.offered.frames.saturating_sub(accounted),
+                blocked_sends: total.offered.blocked,
                 tsa: plan.tsa,
                 priority: plan.priority,
                 offered_bps: rate.offered_bps.round() as u64,
@@ -128,7 +131,7 @@ pub fn judge(run: Run, window: (&Sample, &Sample), end: &Sample) -> Report {
     let faults = faults(&run.plan, &rates, &classes);
     let mut notes = run.notes;
     let late = Duration::from_nanos(to.switch_late_ns.saturating_sub(from.switch_late_ns));
-    notes.extend(hints(&run.plan, &rates, late, end, &classes));
+    notes.extend(hints(&run.plan, &rates, late, end));
     Report {
         scenario: "ets",
         passed: faults.is_empty(),
@@ -215,13 +218,7 @@ fn verdict(plan: &[ClassPlan], rates: &[ClassRates], faults: &[String]) -> Strin
 }
 
 /// What may lie behind a bad result, or make a good one doubtful.
-fn hints(
-    plan: &[ClassPlan],
-    rates: &[ClassRates],
-    late: Duration,
-    end: &Sample,
-    classes: &[ClassReport],
-) -> Vec<String> {
+fn hints(plan: &[ClassPlan], rates: &[ClassRates], late: Duration, end: &Sample) -> Vec<String> {
     let mut hints = Vec::new();
     let (received, expected) = use_of_link(plan, rates);
     let starved: Vec<&str> = plan
@@ -249,7 +246,10 @@ fn hints(
             units::rate(expected)
         ));
     }
-    let lost: u64 = classes.iter().map(|c| c.lost_in_hosts_frames).sum();
+    // Over all classes: a frame that the switch took for another class's is dropped there.
+    let sum = |of: fn(&ClassSample) -> u64| end.classes.iter().map(of).sum::<u64>();
+    let accounted = sum(|c| c.received.frames) + sum(|c| c.dropped_frames) + sum(|c| c.queued_frames);
+    let lost = sum(|c| c.offered.frames).saturating_sub(accounted);
     if end.receiver_overflows > 0 {
         hints.push(format!(
             "the receiving host fetched its packets too slowly and lost {} reads ({} frames): that is not the \
