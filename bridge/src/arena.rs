@@ -4,8 +4,9 @@
 //! slots as the shared buffer can be full of frames of that size, plus a few that are in flight between a port and
 //! admission: the buffer's thresholds refuse a frame before memory does. Pages are touched only when used.
 //!
-//! A port reads into a *landing*: a small slot, and behind it a large one. Most frames end in the small one and are
-//! not copied again; only what is longer is moved together.
+//! A port reads into a *landing*, which is a free slot of the largest size. What is longer than the next smaller size
+//! stays there; anything else is copied to a slot of its own and the same landing, still in the cache, takes the next
+//! frame. Measured with TAPs: this copy of a frame costs 5 ns, reading into two places instead (`readv`) 70 ns.
 //!
 //! What must not enter: who owns a frame or how often it is queued (the scheduler knows), and what is in it.
 
@@ -22,7 +23,6 @@ pub const MAX_FRAME: usize = 2048 + 65536;
 
 /// Capacity of each slot size, without `ROOM`.
 const CAPACITY: [usize; 4] = [256, 2048, 10_240, MAX_FRAME];
-const SMALL: usize = 1;
 const LARGE: usize = 3;
 /// Slots of each size beyond what the buffer can hold.
 const IN_FLIGHT: usize = 64;
@@ -111,57 +111,35 @@ impl Arena {
         self.slots[id.index()].vnet
     }
 
-    /// Lets `read` fill a landing: its arguments follow each other as one buffer, it answers how many bytes it wrote
-    /// and the offload header that came with them.
+    /// Lets `read` fill a landing. It gets `ROOM` bytes for a header of the device's and behind them room for the frame,
+    /// and answers the frame's length and its offload header.
     ///
     /// # Errors
-    /// What `read` says; and `OutOfMemory` when no slot is free.
+    /// What `read` says; `OutOfMemory` when no slot is free, of which `read` has only heard when a frame was read and is
+    /// lost.
     pub fn land<F>(&mut self, read: F) -> std::io::Result<FrameId>
     where
-        F: FnOnce(&mut [u8], &mut [u8]) -> std::io::Result<(usize, VnetHeader)>,
+        F: FnOnce(&mut [u8]) -> std::io::Result<(usize, VnetHeader)>,
     {
         let none = || std::io::Error::from(std::io::ErrorKind::OutOfMemory);
-        let small = *self.sizes[SMALL].free.last().ok_or_else(none)?;
-        let large = *self.sizes[LARGE].free.last().ok_or_else(none)?;
-        let [_, small_size, _, large_size] = &mut self.sizes;
-        let small_at = small as usize * small_size.stride + ROOM;
-        let large_at = large as usize * large_size.stride + ROOM;
-        let head = CAPACITY[SMALL];
-        let (len, vnet) = read(
-            &mut small_size.bytes[small_at..small_at + head],
-            &mut large_size.bytes[large_at + head..large_at + CAPACITY[LARGE]],
-        )?;
-        let size = CAPACITY.iter().position(|&c| len <= c).unwrap_or(LARGE);
-        let index = self.sizes[size].free.pop().ok_or_else(none)?;
+        let landing = *self.sizes[LARGE].free.last().ok_or_else(none)? as usize;
+        let (smaller, largest) = self.sizes.split_at_mut(LARGE);
+        let stride = largest[0].stride;
+        let landing = &mut largest[0].bytes[landing * stride..(landing + 1) * stride];
+        let (len, vnet) = read(landing)?;
+        let len = len.min(MAX_FRAME);
+        let (size, index) = match CAPACITY[..LARGE].iter().position(|&c| len <= c) {
+            Some(size) => {
+                let index = smaller[size].free.pop().ok_or_else(none)?;
+                let at = index as usize * smaller[size].stride + ROOM;
+                smaller[size].bytes[at..at + len].copy_from_slice(&landing[ROOM..ROOM + len]);
+                (size, index)
+            }
+            None => (LARGE, largest[0].free.pop().ok_or_else(none)?),
+        };
         let id = FrameId(self.sizes[size].base + index);
-        self.slots[id.index()] = Slot { len: len.min(MAX_FRAME) as u32, held: true, vnet };
-        self.gather(size, index, len, small_at, large_at);
+        self.slots[id.index()] = Slot { len: len as u32, held: true, vnet };
         Ok(id)
-    }
-
-    /// Moves what lies in the landing into its slot, where it isn't there yet.
-    fn gather(&mut self, size: usize, index: u32, len: usize, small_at: usize, large_at: usize) {
-        if size == SMALL {
-            return;
-        }
-        let head = CAPACITY[SMALL];
-        let at = index as usize * self.sizes[size].stride + ROOM;
-        let (left, right) = self.sizes.split_at_mut(2);
-        match size {
-            0 => {
-                let (tiny, small) = left.split_at_mut(1);
-                tiny[0].bytes[at..at + len].copy_from_slice(&small[0].bytes[small_at..small_at + len]);
-            }
-            LARGE => {
-                right[1].bytes[at..at + head].copy_from_slice(&left[1].bytes[small_at..small_at + head]);
-            }
-            _ => {
-                let (medium, large) = right.split_at_mut(1);
-                medium[0].bytes[at..at + head].copy_from_slice(&left[1].bytes[small_at..small_at + head]);
-                medium[0].bytes[at + head..at + len]
-                    .copy_from_slice(&large[0].bytes[large_at + head..large_at + len]);
-            }
-        }
     }
 
     /// Puts a copy of `frame` into the arena: frames of the switch's own and of tests. `None`: too long or full.
@@ -199,10 +177,9 @@ mod tests {
         for len in [1, 60, 256, 257, 1514, 2048, 2049, 9014, 10_240, 10_241, 65_549, MAX_FRAME] {
             let data = pattern(len);
             let id = arena
-                .land(|a, b| {
-                    let n = a.len().min(len);
-                    a[..n].copy_from_slice(&data[..n]);
-                    b[..len - n].copy_from_slice(&data[n..]);
+                .land(|landing| {
+                    assert_eq!(landing.len(), ROOM + MAX_FRAME);
+                    landing[ROOM..ROOM + len].copy_from_slice(&data);
                     Ok((len, VnetHeader::default()))
                 })
                 .unwrap();
@@ -231,7 +208,7 @@ mod tests {
     #[test]
     fn a_failed_read_takes_nothing() {
         let mut arena = Arena::new(1 << 16);
-        let error = arena.land(|_, _| Err(std::io::ErrorKind::WouldBlock.into())).unwrap_err();
+        let error = arena.land(|_| Err(std::io::ErrorKind::WouldBlock.into())).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
         assert_eq!(arena.in_use(), 0);
     }

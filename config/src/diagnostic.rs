@@ -8,7 +8,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The file cannot be used.
@@ -18,7 +18,7 @@ pub enum Severity {
 }
 
 /// A place in the file and what is to be said about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Label {
     /// Bytes of the file.
     pub span: Range<usize>,
@@ -31,7 +31,7 @@ pub struct Label {
 }
 
 /// One finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
@@ -98,10 +98,10 @@ impl Diagnostic {
     }
 
     /// Fills in file, lines and columns.
-    pub(crate) fn locate(&mut self, file: &str, text: &str) {
-        self.file = file.to_owned();
+    pub(crate) fn locate(&mut self, file: &str, text: &str, lines: &LineStarts) {
+        file.clone_into(&mut self.file);
         for label in [&mut self.place, &mut self.secondary].into_iter().flatten() {
-            label.locate(text);
+            label.locate(text, lines);
         }
     }
 
@@ -116,13 +116,26 @@ impl Label {
         Self { span, line: 0, column: 0, text }
     }
 
-    fn locate(&mut self, text: &str) {
+    fn locate(&mut self, text: &str, lines: &LineStarts) {
         let start = text.floor_char_boundary(self.span.start);
         let end = text.ceil_char_boundary(self.span.end.max(start));
         self.span = start..end;
-        let before = &text[..start];
-        self.line = before.matches('\n').count() + 1;
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        self.column = text[line_start..start].chars().count() + 1;
+        self.line = lines.line_of(start);
+        self.column = text[lines.0[self.line - 1]..start].chars().count() + 1;
+    }
+}
+
+/// Where the lines of a text begin; made once, because a file can have many findings.
+pub(crate) struct LineStarts(Vec<usize>);
+
+impl LineStarts {
+    pub(crate) fn of(text: &str) -> Self {
+        let after_newlines = text.match_indices('\n').map(|(newline, _)| newline + 1);
+        Self(std::iter::once(0).chain(after_newlines).collect())
+    }
+
+    /// The line, from 1, that holds a byte.
+    pub(crate) fn line_of(&self, at: usize) -> usize {
+        self.0.partition_point(|start| *start <= at)
     }
 }

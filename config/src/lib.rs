@@ -12,6 +12,7 @@ pub mod units;
 mod check;
 mod display;
 mod queries;
+mod reference;
 mod render;
 mod schema;
 mod words;
@@ -20,39 +21,44 @@ pub use check::BufferPlan;
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use diff::{Change, diff};
 pub use model::*;
+pub use reference::{json_schema, reference_markdown};
 pub use render::{render, summary};
+
+use std::collections::HashSet;
 
 use toml::de::DeTable;
 
+use diagnostic::LineStarts;
 use schema::sections::File;
 use schema::{Reader, Section};
+
+/// Longest text that is read; a switch with every port and policy that it can have needs less.
+const TEXT_MAX: usize = 1 << 20;
 
 /// Reads a configuration. `file` is the name under which findings show the text.
 ///
 /// The answer comes with warnings. On errors it is the list of all findings, errors and warnings,
 /// in the order of the file.
 ///
+/// ```
+/// let text = "[[port]]\nname = \"tap0\"\n[[port]]\nname = \"tap1\"\nmtu = 99\n";
+/// let findings = dcbridge_config::parse(text, "dcbridge.toml").unwrap_err();
+/// let place = findings[0].place.as_ref().unwrap();
+/// assert_eq!((place.line, place.column, &text[place.span.clone()]), (5, 7, "99"));
+/// println!("{}", dcbridge_config::render(&findings, text, false));
+/// ```
+///
 /// # Errors
 /// Everything that is wrong with the text, not only the first thing.
 pub fn parse(text: &str, file: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let (table, syntax_errors) = DeTable::parse_recoverable(text);
-    let broken = !syntax_errors.is_empty();
-    let mut cx = Reader::new(broken);
-    let read = File::read_keys(table.get_ref(), 0..0, &mut cx);
-    let config = if broken {
-        // What could be read around the errors is shown; rules between values would only be
-        // guesses about what the unreadable part said.
-        let lines: Vec<_> = syntax_errors.iter().map(|e| line_of(text, syntax_span(e, text).start)).collect();
-        cx.findings.retain(|finding| !lines.contains(&line_of(text, finding.start())));
-        cx.findings.extend(syntax_errors.iter().map(|error| syntax_error(error, text)));
-        None
-    } else {
-        Some(check::check(&read, &mut cx))
-    };
-    let mut findings = cx.findings;
+    let lines = LineStarts::of(text);
+    let (config, mut findings) = read(text, &lines);
     for finding in &mut findings {
-        finding.locate(file, text);
+        finding.locate(file, text, &lines);
     }
+    // What is wrong with a default is found again at every port.
+    let mut seen = HashSet::new();
+    findings.retain(|finding| seen.insert(finding.clone()));
     findings.sort_by_key(Diagnostic::start);
     match config {
         Some(config) if findings.iter().all(|f| f.severity == Severity::Warning) => Ok((config, findings)),
@@ -60,8 +66,27 @@ pub fn parse(text: &str, file: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Di
     }
 }
 
-fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
+/// The configuration, if the text is TOML, and all findings.
+fn read(text: &str, lines: &LineStarts) -> (Option<Config>, Vec<Diagnostic>) {
+    if text.len() > TEXT_MAX {
+        let title = format!("the file is larger than {}", units::ByteSize(TEXT_MAX as u64));
+        let finding = Diagnostic::error_in_file(title);
+        return (None, vec![finding.help("is this a configuration of dcbridge?")]);
+    }
+    let (table, syntax_errors) = DeTable::parse_recoverable(text);
+    let mut cx = Reader::new(!syntax_errors.is_empty());
+    let file = File::read_keys(table.get_ref(), 0..0, &mut cx);
+    if syntax_errors.is_empty() {
+        let config = check::check(&file, &mut cx);
+        return (Some(config), cx.findings);
+    }
+    // What could be read around the errors is shown; rules between values would only be guesses
+    // about what the unreadable part said.
+    let broken: HashSet<_> =
+        syntax_errors.iter().map(|error| lines.line_of(syntax_span(error, text).start)).collect();
+    cx.findings.retain(|finding| !broken.contains(&lines.line_of(finding.start())));
+    cx.findings.extend(syntax_errors.iter().map(|error| syntax_error(error, text)));
+    (None, cx.findings)
 }
 
 fn syntax_span(error: &toml::de::Error, text: &str) -> std::ops::Range<usize> {
@@ -72,15 +97,16 @@ fn syntax_span(error: &toml::de::Error, text: &str) -> std::ops::Range<usize> {
 fn syntax_error(error: &toml::de::Error, text: &str) -> Diagnostic {
     let span = syntax_span(error, text);
     let message = error.message();
-    let finding = Diagnostic::error(span.clone(), format!("this is not TOML: {message}"));
-    let word = text.get(span).unwrap_or_default();
+    let word = text.get(span.clone()).unwrap_or_default();
     if message.starts_with("string values must be quoted") && !word.is_empty() {
-        return finding.label("text needs quotes").help(format!("write \"{word}\""));
+        return Diagnostic::error(span, "this is not TOML: text without quotes")
+            .label("text needs quotes")
+            .help(format!("write {word:?}"));
     }
     if message.starts_with("duplicate key") {
-        return finding
+        return Diagnostic::error(span, format!("`{word}` is defined twice"))
             .label("again here")
-            .help("remove one of the two, or write `[[...]]` for several tables");
+            .help("remove one of the two, or write `[[...]]` where several tables are meant");
     }
-    finding
+    Diagnostic::error(span, format!("this is not TOML: {message}"))
 }

@@ -1,18 +1,28 @@
 //! Findings as text for a terminal.
 
+use std::fmt::Write;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::diagnostic::{Diagnostic, Severity};
 
+/// Nobody reads further, and each one is rendered against the whole text.
+const SHOWN_MAX: usize = 100;
+
 /// Shows findings beside the lines that they are about, and ends with a count such as
 /// "3 errors, 1 warning". `text` is the file they were found in. Without `color` the result is
 /// plain ASCII art without escape sequences.
+///
+/// At most a hundred findings are shown; the count at the end is of all.
 pub fn render(diagnostics: &[Diagnostic], text: &str, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
-    for diagnostic in diagnostics {
+    for diagnostic in diagnostics.iter().take(SHOWN_MAX) {
         out.push_str(&renderer.render(&[group(diagnostic, text)]));
         out.push_str("\n\n");
+    }
+    if let Some(more @ 1..) = diagnostics.len().checked_sub(SHOWN_MAX) {
+        let _ = write!(out, "... and {more} more\n\n");
     }
     out.push_str(&summary(diagnostics));
     out.push('\n');

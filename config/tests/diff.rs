@@ -11,13 +11,13 @@ fn load(text: &str) -> Config {
 /// The differences after one replacement in the full file.
 fn after(from: &str, to: &str) -> Vec<(String, Effect)> {
     assert!(BASE.contains(from), "{from:?} is not in the file");
-    let changes = diff::diff(&load(BASE), &load(&BASE.replace(from, to)));
+    let changes = diff(&load(BASE), &load(&BASE.replace(from, to)));
     changes.iter().map(|change| (change.to_string(), change.effect())).collect()
 }
 
 #[test]
 fn a_file_does_not_differ_from_itself() {
-    assert_eq!(diff::diff(&load(BASE), &load(BASE)), []);
+    assert_eq!(diff(&load(BASE), &load(BASE)), []);
 }
 
 #[test]

@@ -5,4 +5,5 @@ pub mod forward;
 pub mod host;
 pub mod packet;
 pub mod privilege;
+pub mod taps;
 pub mod traffic;

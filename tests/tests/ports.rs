@@ -1,62 +1,18 @@
-//! TAP ports against the kernel.
+//! What TAP ports carry, against the kernel.
 
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use dcbridge::arena::Arena;
-use dcbridge::net::{Links, Netns, NetnsRef, in_netns};
-use dcbridge::port::tap::{self, TapOptions, TapPort};
-use dcbridge::port::{Link, Port, RxFrame, TxOutcome, VnetHeader};
+use dcbridge::port::tap::{TapOptions, TapPort};
+use dcbridge::port::{MAX_HEAD, Port, TxOutcome, VnetHeader};
 use dcbridge_tests::copyloop;
-use dcbridge_tests::forward::{Joined, wait, whole};
+use dcbridge_tests::forward::{Joined, whole};
 use dcbridge_tests::host::{Host, ip, mac};
-use dcbridge_tests::packet::PacketSocket;
 use dcbridge_tests::privilege::root_for;
+use dcbridge_tests::taps::{PATIENCE, frame, open, open_as, options, packet_socket, receive};
 use dcbridge_tests::traffic::tcp;
-
-const PATIENCE: Duration = Duration::from_secs(5);
-
-fn options(host: &Host, name: &str) -> TapOptions {
-    TapOptions {
-        name: name.to_owned(),
-        netns: host.netns(),
-        mtu: 1500,
-        offload: true,
-        queues: 1,
-        txqueuelen: None,
-    }
-}
-
-fn open(host: &Host, name: &str) -> TapPort {
-    tap::open(&options(host, name)).unwrap_or_else(|e| panic!("{e}"))
-}
-
-fn packet_socket(host: &Host, interface: &str) -> PacketSocket {
-    let index = host.links(|l| l.index(interface));
-    host.run(|| Ok(PacketSocket::open(index).expect("packet socket")))
-}
-
-/// Reads until a frame is there.
-fn receive(port: &mut TapPort, arena: &mut Arena) -> RxFrame {
-    let mut out = Vec::new();
-    let end = Instant::now() + PATIENCE;
-    while out.is_empty() {
-        wait(&[port]);
-        let status = port.rx(0xff, 1, arena, &mut out);
-        assert!(status.closed.is_none(), "{:?}", status.closed);
-        assert!(Instant::now() < end, "no frame came");
-    }
-    out[0]
-}
-
-fn frame(len: usize) -> Vec<u8> {
-    let mut frame = vec![0xff; 6];
-    frame.extend([2, 0, 0, 0, 0, 9, 0x88, 0xb5]);
-    frame.extend((frame.len()..len).map(|i| (i * 31 + i / 256) as u8));
-    frame
-}
 
 #[test]
 fn frames_pass_a_tap_byte_for_byte() {
@@ -65,8 +21,7 @@ fn frames_pass_a_tap_byte_for_byte() {
     }
     for offload in [true, false] {
         let host = Host::new("byte for byte");
-        let mut port = tap::open(&TapOptions { offload, mtu: 9000, ..options(&host, "t0") })
-            .unwrap_or_else(|e| panic!("{e}"));
+        let mut port = open_as(&TapOptions { offload, mtu: 9000, ..options(&host, "t0") });
         let socket = packet_socket(&host, "t0");
         let mut arena = Arena::new(1 << 20);
         for len in [14, 60, 64, 1514, 2048, 2049, 9014] {
@@ -89,9 +44,39 @@ fn frames_pass_a_tap_byte_for_byte() {
             assert_eq!(socket.receive(PATIENCE).unwrap(), changed, "to the host");
             changed[11] = 0x77;
             assert_eq!(socket.receive(PATIENCE).unwrap(), changed, "to the host, with a head of its own");
+            assert_eq!(arena.bytes(got.id), frame(len), "sending has changed nothing");
             arena.free(got.id);
         }
         assert_eq!(arena.in_use(), 0);
+    }
+}
+
+#[test]
+fn a_head_of_any_length_goes_before_any_part_of_a_frame() {
+    if !root_for("heads of frames through a TAP") {
+        return;
+    }
+    let host = Host::new("heads");
+    let mut port = open(&host, "t0");
+    let socket = packet_socket(&host, "t0");
+    let mut arena = Arena::new(1 << 20);
+    let body = frame(1400);
+    let id = arena.insert(&body, VnetHeader::default()).unwrap();
+    let head: Vec<u8> = frame(MAX_HEAD).iter().map(|b| b ^ 0x5a).collect();
+    for head_len in [0, 14, 18, 52, 53, MAX_HEAD] {
+        for off in [0, 1, 14, 100, 1380] {
+            let mut desc = whole(&arena, id);
+            desc.head.copy_from_slice(&head);
+            desc.head_len = head_len as u8;
+            desc.off = off as u32;
+            desc.len -= off as u32;
+            let mut outcomes = Vec::new();
+            port.tx(&[desc], &mut arena, &mut outcomes);
+            assert_eq!(outcomes, [TxOutcome::Sent]);
+            let sent = [&head[..head_len], &body[off..]].concat();
+            assert_eq!(socket.receive(PATIENCE).unwrap(), sent, "head of {head_len} before {off}");
+            assert_eq!(arena.bytes(id), body, "sending has changed nothing");
+        }
     }
 }
 
@@ -99,8 +84,7 @@ fn frames_pass_a_tap_byte_for_byte() {
 fn two_hosts(offload: bool) -> [(Host, TapPort); 2] {
     [(1, "a"), (2, "b")].map(|(n, label)| {
         let host = Host::new(label);
-        let port =
-            tap::open(&TapOptions { offload, ..options(&host, "t0") }).unwrap_or_else(|e| panic!("{e}"));
+        let port = open_as(&TapOptions { offload, ..options(&host, "t0") });
         host.address("t0", n, &[3 - n]);
         (host, port)
     })
@@ -136,178 +120,12 @@ fn kernel_tcp_crosses_two_ports_as_superframes() {
 }
 
 #[test]
-fn opening_sets_the_interface_up_as_asked() {
-    if !root_for("settings of a TAP") {
-        return;
-    }
-    let host = Host::new("settings");
-    let asked = TapOptions { mtu: 9000, txqueuelen: Some(7777), ..options(&host, "t0") };
-    let port = tap::open(&asked).unwrap_or_else(|e| panic!("{e}"));
-    assert!(port.notes().is_empty(), "{:?}", port.notes());
-    assert_eq!((port.offload(), port.rx_queues()), (true, 1));
-    let info = host.links(|l| l.info("t0"));
-    assert_eq!((info.up, info.mtu, info.txqueuelen), (true, 9000, 7777));
-    let _second = open(&host, "t1");
-    assert_eq!(host.links(|l| l.info("t1")).txqueuelen, 4096);
-    drop(port);
-    assert!(host.links(Links::list).iter().all(|l| l.name != "t0"), "a TAP made by the port goes with it");
-    let error = tap::open(&TapOptions { queues: 9, ..asked }).unwrap_err().to_string();
-    assert!(error.contains("can't have 9 queues"), "{error}");
-}
-
-#[test]
-fn set_down_and_up_again_changes_the_link() {
-    if !root_for("the link of a TAP") {
-        return;
-    }
-    let host = Host::new("link");
-    let mut port = open(&host, "t0");
-    let mut arena = Arena::new(1 << 16);
-    let id = arena.insert(&frame(100), VnetHeader::default()).unwrap();
-    let desc = whole(&arena, id);
-    let mut outcomes = Vec::new();
-    assert_eq!(port.tick(), Link::Up);
-    host.links(|l| l.set_down("t0"));
-    let Link::Down(reason) = port.tick() else { panic!("still up") };
-    assert!(reason.contains("ip link set t0 up"), "{reason}");
-    port.tx(std::slice::from_ref(&desc), &mut arena, &mut outcomes);
-    assert!(port.rx(1, 8, &mut arena, &mut Vec::new()).closed.is_none());
-    host.links(|l| l.set_up("t0"));
-    assert_eq!(port.tick(), Link::Up);
-    port.tx(&[desc], &mut arena, &mut outcomes);
-    assert_eq!(outcomes, [TxOutcome::Refused, TxOutcome::Sent]);
-}
-
-#[test]
-fn a_renamed_and_moved_interface_keeps_working() {
-    if !root_for("a renamed TAP") {
-        return;
-    }
-    let host = Host::new("renamed");
-    let mut port = open(&host, "t0");
-    host.links(|l| {
-        l.set_down("t0")?;
-        l.rename("t0", "other")?;
-        l.set_up("other")
-    });
-    assert_eq!(port.tick(), Link::Up);
-    let mut arena = Arena::new(1 << 16);
-    packet_socket(&host, "other").send(&frame(99)).unwrap();
-    let got = receive(&mut port, &mut arena);
-    assert_eq!(arena.bytes(got.id), frame(99));
-    host.links(|l| l.set_down("other"));
-    assert!(matches!(port.tick(), Link::Down(reason) if reason.contains("ip link set other up")));
-}
-
-#[test]
-fn an_interface_that_is_deleted_closes_the_port() {
-    if !root_for("a deleted TAP") {
-        return;
-    }
-    let host = Host::new("deleted");
-    let mut port = open(&host, "t0");
-    let mut arena = Arena::new(1 << 16);
-    let id = arena.insert(&frame(100), VnetHeader::default()).unwrap();
-    host.links(|l| l.delete("t0"));
-    let Link::Down(reason) = port.tick() else { panic!("still up") };
-    assert!(reason.contains("deleted"), "{reason}");
-    let mut outcomes = Vec::new();
-    let desc = whole(&arena, id);
-    port.tx(&[desc], &mut arena, &mut outcomes);
-    assert_eq!(outcomes, [TxOutcome::Refused]);
-    let mut interests = Vec::new();
-    port.interests(&mut interests);
-    assert_eq!(interests.len(), 1, "whoever waits is woken and learns it");
-    wait(&[&port]);
-    assert!(port.rx(1, 8, &mut arena, &mut Vec::new()).closed.is_some());
-    interests.clear();
-    port.interests(&mut interests);
-    assert!(interests.is_empty(), "nothing to wait for any more");
-    assert_eq!(open(&host, "t0").tick(), Link::Up);
-}
-
-#[test]
-fn a_busy_tap_names_its_holder() {
-    if !root_for("a busy TAP") {
-        return;
-    }
-    let host = Host::new("busy");
-    let elsewhere = Host::new("elsewhere");
-    let us = format!("process {}", std::process::id());
-    ip_command(&host, "tuntap add dev single mode tap");
-    for name in ["t0", "single"] {
-        let _holder = open(&host, name);
-        let error = tap::open(&options(&host, name)).unwrap_err().to_string();
-        assert!(error.contains("in use by") && error.contains(&us) && error.contains(name), "{error}");
-        // The same name in another namespace is another interface.
-        open(&elsewhere, name);
-    }
-}
-
-#[test]
-fn a_tap_that_becomes_free_shortly_is_waited_for() {
-    if !root_for("a TAP of an ending process") {
-        return;
-    }
-    let host = Host::new("shortly");
-    let holder = open(&host, "t0");
-    let ends = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(300));
-        drop(holder);
-    });
-    assert_eq!(open(&host, "t0").tick(), Link::Up);
-    ends.join().unwrap();
-}
-
-fn ip_command(host: &Host, arguments: &str) {
-    let ran = host.run(|| Ok(Command::new("ip").args(arguments.split(' ')).status()));
-    assert!(ran.expect("this test needs the `ip` command (iproute2)").success(), "ip {arguments}");
-}
-
-#[test]
-fn persistent_taps_of_others_are_attached_to() {
-    if !root_for("persistent TAPs") {
-        return;
-    }
-    let host = Host::new("persistent");
-    ip_command(&host, "tuntap add dev single mode tap");
-    ip_command(&host, "tuntap add dev many mode tap multi_queue");
-    ip_command(&host, "link set dev many txqueuelen 321");
-    for (name, queues) in [("single", 1), ("many", 1), ("many", 8), ("single", 8)] {
-        let mut port =
-            tap::open(&TapOptions { queues, ..options(&host, name) }).unwrap_or_else(|e| panic!("{e}"));
-        let reduced = name == "single" && queues > 1;
-        assert_eq!(port.rx_queues(), if reduced { 1 } else { queues });
-        assert_eq!(port.notes().len(), usize::from(reduced), "{:?}", port.notes());
-        let mut arena = Arena::new(1 << 16);
-        let socket = packet_socket(&host, name);
-        let mut out = Vec::new();
-        let end = Instant::now() + PATIENCE;
-        // A persistent TAP has no carrier without a process. The kernel takes notice of a new one with some delay and
-        // drops until then.
-        while out.is_empty() {
-            assert!(Instant::now() < end, "no frame came by {name} with {queues} queues");
-            socket.send(&frame(99)).unwrap();
-            wait(&[&port]);
-            port.rx(0xff, 1, &mut arena, &mut out);
-        }
-        assert_eq!(arena.bytes(out[0].id), frame(99));
-        drop(port);
-        assert_eq!(host.links(|l| l.info("many")).txqueuelen, 321);
-    }
-    host.links(|l| l.add_veth("v0", "v1"));
-    let error = tap::open(&options(&host, "v0")).unwrap_err().to_string();
-    assert!(error.contains("is not a TAP"), "{error}");
-}
-
-#[test]
 fn queues_are_read_only_when_they_are_served() {
     if !root_for("a TAP with eight queues") {
         return;
     }
     let host = Host::new("queues");
-    let mut port =
-        tap::open(&TapOptions { queues: 8, ..options(&host, "t0") }).unwrap_or_else(|e| panic!("{e}"));
+    let mut port = open_as(&TapOptions { queues: 8, ..options(&host, "t0") });
     host.address("t0", 1, &[2]);
     let flows = 64;
     send_flows(&host, flows);
@@ -374,73 +192,4 @@ fn a_budget_ends_a_read_and_says_so() {
     assert_eq!(out.len(), 4);
     assert!(!port.rx(1, 100, &mut arena, &mut out).more);
     assert_eq!(out.len(), 10);
-}
-
-#[test]
-fn looking_at_the_link_costs_next_to_nothing() {
-    if !root_for("the cost of looking at links") {
-        return;
-    }
-    let host = Host::new("ticks");
-    let mut ports: Vec<TapPort> = (0..64).map(|n| open(&host, &format!("t{n}"))).collect();
-    let rounds = 100;
-    let cpu_time = || nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap();
-    let begin = cpu_time();
-    for _ in 0..rounds {
-        assert!(ports.iter_mut().all(|p| p.tick() == Link::Up));
-    }
-    let each = Duration::from(cpu_time() - begin) / (rounds * 64);
-    println!("tick of a TAP: {each:?}");
-    // 64 ports ten times a second: below a hundredth of a core.
-    assert!(each * 640 < Duration::from_millis(10), "{each:?}");
-}
-
-/// A name of `ip netns` that goes with the test.
-struct Name(String);
-
-impl Drop for Name {
-    fn drop(&mut self) {
-        let _ = Netns::delete(&self.0);
-    }
-}
-
-#[test]
-fn named_namespaces_are_those_of_ip_netns() {
-    if !root_for("a named network namespace") {
-        return;
-    }
-    let name = Name(format!("dcbridge-test-{}", std::process::id()));
-    Netns::create(&name.0).unwrap();
-    let error = Netns::create(&name.0).unwrap_err().to_string();
-    assert!(error.contains("exists already"), "{error}");
-    let listed = || {
-        let list =
-            Command::new("ip").args(["netns", "list"]).output().expect("this test needs the `ip` command");
-        String::from_utf8(list.stdout).unwrap().lines().any(|l| l.split(' ').next() == Some(&name.0))
-    };
-    assert!(listed());
-    let port = tap::open(&TapOptions {
-        name: "t0".into(),
-        netns: NetnsRef::Name(name.0.clone()),
-        mtu: 1500,
-        offload: true,
-        queues: 1,
-        txqueuelen: None,
-    })
-    .unwrap_or_else(|e| panic!("{e}"));
-    let seen = Command::new("ip").args(["-n", &name.0, "link", "show", "t0"]).output().unwrap();
-    assert!(seen.status.success());
-    let path = NetnsRef::Path(format!("/run/netns/{}", name.0).into());
-    let id = |netns: &NetnsRef| {
-        in_netns(netns, || Ok::<_, dcbridge::net::Error>(Netns::id_of_this_thread())).unwrap()
-    };
-    assert_eq!(id(&path), id(&NetnsRef::Name(name.0.clone())));
-    assert_ne!(id(&path), id(&NetnsRef::Current));
-    assert_eq!(id(&NetnsRef::Pid(std::process::id())), id(&NetnsRef::Current));
-    let wrong = in_netns(&NetnsRef::Path("/dev/null".into()), || Ok::<_, dcbridge::net::Error>(()));
-    assert!(wrong.unwrap_err().to_string().contains("it is no network namespace"));
-    drop(port);
-    Netns::delete(&name.0).unwrap();
-    assert!(!listed());
-    assert!(Netns::delete(&name.0).is_err());
 }

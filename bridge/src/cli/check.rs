@@ -30,6 +30,10 @@ pub struct Args {
     json: bool,
 }
 
+/// A text of this length is too long for a configuration, which its check then says: no more is read of a device or a
+/// pipe that never ends.
+const READ_MAX: u64 = 4 << 20;
+
 /// A configuration that was read, with what was found in it.
 pub(super) struct Checked {
     text: String,
@@ -63,9 +67,9 @@ fn read_text(file: &Path) -> Result<(String, String), Failure> {
     let name = if stdin { "<stdin>".to_owned() } else { file.display().to_string() };
     let mut bytes = Vec::new();
     let read = if stdin {
-        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| ())
+        std::io::stdin().lock().take(READ_MAX).read_to_end(&mut bytes)
     } else {
-        std::fs::read(file).map(|read| bytes = read)
+        std::fs::File::open(file).and_then(|file| file.take(READ_MAX).read_to_end(&mut bytes))
     };
     read.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {

@@ -4,6 +4,7 @@
 //! here; a running switch is asked through its control socket.
 
 pub mod check;
+pub mod reference;
 pub mod run;
 pub mod show;
 pub mod table;
@@ -43,7 +44,7 @@ pub struct Cli {
     /// What is logged to standard error: error, warn, info, debug, trace, or filters such as
     /// `warn,dcbridge::control=debug`
     /// [default: info; of `lab`: warn]
-    #[arg(long, value_name = "LEVEL", global = true)]
+    #[arg(long, value_name = "LEVEL", global = true, value_parser = terminal::log_filter)]
     log: Option<tracing_subscriber::EnvFilter>,
 
     #[command(subcommand)]
@@ -56,6 +57,8 @@ enum Command {
     Check(check::Args),
     Show(show::Args),
     Lab(lab::Args),
+    Schema(reference::SchemaArgs),
+    Reference(reference::ReferenceArgs),
 }
 
 /// Why a subcommand failed: one or two sentences that say what to do next.
@@ -95,6 +98,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args, &terminal),
         Command::Show(args) => show::run(args, &terminal),
         Command::Lab(args) => lab::run(args, &terminal),
+        Command::Schema(args) => reference::schema(args),
+        Command::Reference(args) => reference::markdown(args),
     };
     match outcome {
         Ok(code) => code,

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::Failure;
 use super::table::{Canvas, Tone};
@@ -28,6 +29,8 @@ pub struct Terminal {
     pub err: Canvas,
     /// Whether a person looks at standard output, so that it may be redrawn.
     pub interactive: bool,
+    /// Lines of the terminal; `None`: no limit (a pipe or a file).
+    pub height: Option<usize>,
 }
 
 impl Terminal {
@@ -37,13 +40,29 @@ impl Terminal {
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
             dumb: std::env::var_os("TERM").is_some_and(|term| term == "dumb"),
         };
-        let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+        let size = terminal_size::terminal_size_of(io::stdout());
+        let width = size.map(|(width, _)| usize::from(width.0));
         let interactive = io::stdout().is_terminal();
         Terminal {
             out: Canvas { color: environment.color(when, interactive), width },
             err: Canvas { color: environment.color(when, io::stderr().is_terminal()), width: None },
             interactive,
+            height: size.map(|(_, height)| usize::from(height.0)),
         }
+    }
+
+    /// A picture cut to the terminal's height, so that it can be redrawn in place; its last line says what is missing.
+    pub fn fit(&self, picture: &str) -> String {
+        let lines: Vec<&str> = picture.lines().collect();
+        // The cursor rests on a line of its own.
+        let room = self.height.map_or(usize::MAX, |height| height.saturating_sub(1).max(1));
+        if lines.len() <= room {
+            return picture.to_owned();
+        }
+        let (shown, hidden) = lines.split_at(room - 1);
+        let more =
+            self.out.paint(&format!("… {} more lines; a taller window shows them", hidden.len()), Tone::Dim);
+        shown.iter().chain([&more.as_str()]).fold(String::new(), |picture, line| picture + line + "\n")
     }
 
     /// Says on standard error what went wrong.
@@ -83,6 +102,20 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Reads what `--log` was given: a level, or filters such as `warn,dcbridge::control=debug`.
+///
+/// The filter's own parser takes a misspelt level for the name of a module, and then nothing is logged; so each part
+/// must end in a level.
+pub(super) fn log_filter(text: &str) -> Result<EnvFilter, String> {
+    for part in text.split(',') {
+        let level = part.rsplit('=').next().unwrap_or_default();
+        if level.is_empty() || level.parse::<LevelFilter>().is_err() {
+            return Err(format!("`{level}` is no level; write off, error, warn, info, debug or trace"));
+        }
+    }
+    text.parse().map_err(|error| format!("{error}"))
+}
+
 /// Sends the log to standard error.
 pub(super) fn log_to_stderr(filter: EnvFilter, terminal: &Terminal) {
     // Only a second call could fail, and there is none: tests don't log.
@@ -97,6 +130,26 @@ pub(super) fn log_to_stderr(filter: EnvFilter, terminal: &Terminal) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_picture_never_scrolls() {
+        let mut terminal =
+            Terminal { out: Canvas::PLAIN, err: Canvas::PLAIN, interactive: true, height: Some(4) };
+        assert_eq!(terminal.fit("1\n2\n3\n"), "1\n2\n3\n");
+        assert_eq!(terminal.fit("1\n2\n3\n4\n"), "1\n2\n… 2 more lines; a taller window shows them\n");
+        terminal.height = None;
+        assert_eq!(terminal.fit(&"x\n".repeat(500)), "x\n".repeat(500));
+    }
+
+    #[test]
+    fn a_misspelt_level_is_refused() {
+        for good in ["info", "off", "warn,dcbridge::control=debug", "dcbridge=trace"] {
+            assert!(log_filter(good).is_ok(), "{good}");
+        }
+        for bad in ["inof", "", "=x=", "dcbridge=", "warn,", "dcbridge::control"] {
+            assert!(log_filter(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn colour_is_for_terminals_whose_user_wants_it() {

@@ -105,7 +105,7 @@ pub(crate) fn window() -> (Snapshot, Snapshot) {
         class.tx.add(Count { units: bytes / 10_000, frames: bytes / 1000, bytes });
     }
     later.ports[0].tx.add(count(125_000));
-    later.ports[1].rx.add(count(150_000));
+    later.ports[1].rx.add(count(125_000));
     (earlier, later)
 }
 
@@ -171,7 +171,8 @@ fn down_port() -> Port {
         down_reason: "the interface has vanished".to_owned(),
         line_rate_bps: None,
         mtu: 1500,
-        rx: count(1_000_000),
+        // So that the books balance.
+        rx: count(1_002_990),
         priorities: (0..8).map(|_| PriorityState::default()).collect(),
         classes: classes([0; 3]),
         ..Port::default()

@@ -1,5 +1,6 @@
 //! `[bridge]`, `[metrics]` and `[map]`.
 
+use super::ports;
 use crate::diagnostic::Diagnostic;
 use crate::model::{Bridge, Config, Maps, Metrics};
 use crate::schema::sections::{BridgeSection, File, MapSection, MetricsSection};
@@ -56,6 +57,7 @@ fn fill<K, T, V>(map: &mut [V], pairs: &Opt<Pairs<K, T>>, value: impl Fn(&T) -> 
 
 /// Rules between the maps, the classes and the ports.
 pub(super) fn check_maps(file: &File, config: &Config, cx: &mut Reader) {
+    check_rewrite_dscp(file, config, cx);
     let Some(raw) = file.map.value().map(|table| &table.0) else {
         return;
     };
@@ -92,4 +94,20 @@ pub(super) fn check_maps(file: &File, config: &Config, cx: &mut Reader) {
             );
         }
     }
+}
+
+/// A port that rewrites the DSCP without a map leaves every packet as it is.
+fn check_rewrite_dscp(file: &File, config: &Config, cx: &mut Reader) {
+    let mapped = file.map.value().is_some_and(|map| !matches!(map.0.rewrite_dscp, Opt::Missing));
+    let Some(index) = config.ports.iter().position(|port| port.rewrite_dscp).filter(|_| !mapped) else {
+        return;
+    };
+    let port = &ports::sections(file)[index];
+    let default = || file.defaults.value().and_then(|table| table.0.rewrite.span.clone());
+    let span = port.rewrite.span().or_else(default).unwrap_or_else(|| port.place.clone());
+    cx.report(
+        Diagnostic::warning(span, "the DSCP is rewritten without a map")
+            .label("every DSCP stays")
+            .help("say which DSCP a priority gets: `[map]` with `rewrite_dscp = { 3 = 26 }`"),
+    );
 }

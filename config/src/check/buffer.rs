@@ -74,9 +74,9 @@ fn cells(bytes: u64) -> u64 {
     bytes.next_multiple_of(CELL)
 }
 
-/// A size that a person would write, not below `bytes`.
+/// A size that a person would write: two digits, not below `bytes`.
 fn rounded(bytes: u64) -> ByteSize {
-    let step = if bytes < 10_000_000 { 100_000 } else { 1_000_000 };
+    let step = 10_u64.pow(bytes.checked_ilog10().unwrap_or(0).saturating_sub(1));
     ByteSize(bytes.next_multiple_of(step))
 }
 
@@ -115,5 +115,42 @@ pub(super) fn check(file: &File, config: &Config, cx: &mut Reader) {
     } else if comfortable > buffer {
         let title = format!("a buffer of {} is small for {ports} ports", ByteSize(buffer));
         cx.report(Diagnostic::warning(place, title).label("bursts will be dropped").help(help));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(line_rate: &str, mtu: u16, offload: bool, buffer: &str) -> BufferPlan {
+        let text = format!(
+            "[bridge]\nbuffer = \"{buffer}\"\n[defaults]\nline_rate = \"{line_rate}\"\nmtu = {mtu}\n\
+             offload = {offload}\n[[port]]\nname = \"a\"\n[[port]]\nname = \"b\"\n\
+             [[traffic_class]]\nname = \"s\"\npriorities = [3]\nlossless = true\n\
+             [[traffic_class]]\nname = \"d\"\npriorities = \"rest\"\n"
+        );
+        BufferPlan::of(&crate::parse(&text, "f").expect("legal").0)
+    }
+
+    #[test]
+    fn a_plan_adds_up_and_follows_rate_and_frame_size() {
+        let base = plan("1Gbit", 1500, false, "12MB");
+        let parts = base.reserved_bytes + base.headroom_bytes;
+        assert_eq!(base.shared_bytes, Some(12_000_000 - parts));
+        // 1522 bytes are 24 cells; two ports of eight priorities.
+        assert_eq!(base.reserved_bytes, 2 * 8 * 24 * 64);
+        // Two frames, a PFC frame and 50 us at 1 Gbit/s, in cells, at two ports.
+        assert_eq!(base.headroom_bytes, 2 * (2 * 1522 + 84 + 6250_u64).next_multiple_of(64));
+        assert!(plan("10Gbit", 1500, false, "12MB").headroom_bytes > base.headroom_bytes);
+        assert!(plan("1Gbit", 9000, false, "12MB").reserved_bytes > base.reserved_bytes);
+        assert!(plan("1Gbit", 1500, true, "12MB").headroom_bytes > base.headroom_bytes);
+    }
+
+    #[test]
+    fn suggested_sizes_suffice() {
+        for bytes in [1, 99, 100, 101, 24_640, 155_000, 12_345_678] {
+            let rounded = rounded(bytes);
+            assert!(rounded.0 >= bytes && rounded.0 <= bytes + bytes / 10 + 1, "{bytes}: {rounded}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::vlans;
+use super::{ports, vlans};
 use crate::diagnostic::Diagnostic;
 use crate::model::{Port, StaticEntry};
 use crate::schema::network::show_mac;
@@ -69,14 +69,10 @@ fn check_mac(mac: [u8; 6], span: Range<usize>, cx: &mut Reader) {
 /// Reports the name of a port that is not in the file.
 pub(super) fn unknown_port(name: &str, span: Range<usize>, file: &File, known: &[&str], cx: &mut Reader) {
     // A port whose name could not be read may be the one that is meant.
-    let unsure = file
-        .port
-        .value()
-        .is_none_or(|tables| tables.incomplete || tables.items.iter().any(|port| port.name.is_bad()));
-    if unsure {
-        return;
-    }
-    if known.contains(&name) {
+    let unsure = file.port.value().is_none_or(|tables| {
+        tables.incomplete || ports::sections(file).iter().any(|port| port.name.is_bad())
+    });
+    if unsure || known.contains(&name) {
         return;
     }
     let label = match nearest(name, known.iter().copied()) {

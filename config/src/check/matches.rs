@@ -224,7 +224,7 @@ fn contradiction(m: &Match) -> Option<(String, &'static str)> {
 
 /// Whether every frame that `narrow` matches is matched by `wide` too.
 pub(super) fn covers(wide: &Match, narrow: &Match) -> bool {
-    fn same<T: PartialEq>(wide: Option<T>, narrow: Option<T>) -> bool {
+    fn same<T: PartialEq + Copy>(wide: Option<T>, narrow: Option<T>) -> bool {
         wide.is_none() || wide == narrow
     }
     let ports = |wide: Option<(u16, u16)>, narrow: Option<(u16, u16)>| match (wide, narrow) {
@@ -265,3 +265,6 @@ fn contains(wide: Option<IpPrefix>, narrow: Option<IpPrefix>) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ mod matches;
 mod policies;
 mod ports;
 mod rates;
+mod reach;
 mod vlans;
 
 pub use buffer::BufferPlan;
@@ -36,6 +37,7 @@ pub(crate) fn check(file: &File, cx: &mut Reader) -> Config {
     rates::check(file, &ports, cx);
     let config = Config { bridge, metrics, traffic_classes, policies, maps, ports, static_entries };
     bridge::check_maps(file, &config, cx);
+    reach::check(file, &config, cx);
     buffer::check(file, &config, cx);
     config
 }

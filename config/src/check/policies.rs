@@ -11,6 +11,8 @@ use crate::schema::sections::{File, PolicySection};
 /// As in Windows.
 const PRECEDENCE_DEFAULT: u8 = 127;
 const POLICIES_MAX: usize = 1024;
+/// Alternatives in all policies together; a classifier walks them for each new flow.
+const MATCHES_MAX: usize = 4096;
 
 pub(super) fn policies(file: &File, cx: &mut Reader) -> Vec<Policy> {
     let raw: &[PolicySection] = file.policy.value().map_or(&[], |tables| &tables.items);
@@ -27,7 +29,9 @@ pub(super) fn policies(file: &File, cx: &mut Reader) -> Vec<Policy> {
     let mut policies: Vec<(&PolicySection, Policy)> =
         raw.iter().map(|raw| (raw, policy(raw, file, cx))).collect();
     policies.sort_by_key(|(_, policy)| std::cmp::Reverse(policy.precedence));
-    check_reachable(&policies, cx);
+    if check_amount(&policies, cx) {
+        check_reachable(&policies, cx);
+    }
     policies.into_iter().map(|(_, policy)| policy).collect()
 }
 
@@ -66,6 +70,25 @@ fn check_port(name: &str, span: &std::ops::Range<usize>, file: &File, cx: &mut R
     unknown_port(name, span.clone(), file, &known, cx);
 }
 
+/// Whether the classifier can hold all alternatives of all policies.
+fn check_amount(policies: &[(&PolicySection, Policy)], cx: &mut Reader) -> bool {
+    let total: usize = policies.iter().map(|(_, policy)| policy.any_of.len()).sum();
+    if total <= MATCHES_MAX {
+        return true;
+    }
+    let largest = policies.iter().max_by_key(|(_, policy)| policy.any_of.len());
+    if let Some((raw, policy)) = largest {
+        let place = raw.r#match.span().unwrap_or_else(|| raw.place.clone());
+        let title = format!("{total} matches in all policies, at most {MATCHES_MAX} are possible");
+        cx.report(
+            Diagnostic::error(place, title)
+                .label(format!("{} of them are here", policy.any_of.len()))
+                .help("use ranges of ports and prefixes of addresses instead of lists"),
+        );
+    }
+    false
+}
+
 /// Warns of policies all of whose frames are taken by earlier ones.
 fn check_reachable(policies: &[(&PolicySection, Policy)], cx: &mut Reader) {
     for (index, (raw, policy)) in policies.iter().enumerate() {
@@ -83,14 +106,14 @@ fn check_reachable(policies: &[(&PolicySection, Policy)], cx: &mut Reader) {
         };
         let place = raw.r#match.span().unwrap_or_else(|| raw.place.clone());
         let why = if by.precedence > policy.precedence {
-            format!("by its higher precedence, {}", by.precedence)
+            format!("precedence {}", by.precedence)
         } else {
-            "by coming first in the file".to_owned()
+            "first in the file".to_owned()
         };
         cx.report(
             Diagnostic::warning(place, format!("policy \"{}\" can never match", policy.name))
                 .label("all of these frames are taken")
-                .also(by_raw.r#match.span(), format!("by \"{}\", {why}", by.name))
+                .also(by_raw.r#match.span(), format!("by \"{}\": {why}", by.name))
                 .help("give the more specific policy the higher `precedence`"),
         );
     }

@@ -16,8 +16,13 @@ const PORTS_MAX: usize = 256;
 /// The MTU of a Linux interface that nobody configured.
 const MTU_DEFAULT: u16 = 1500;
 
-/// The ports of the file; empty when it has none that can be looked at.
+/// The ports of the file, as many as can be; empty when it has none that can be looked at.
 pub(super) fn sections(file: &File) -> &[PortSection] {
+    let all = all_sections(file);
+    &all[..all.len().min(PORTS_MAX)]
+}
+
+fn all_sections(file: &File) -> &[PortSection] {
     file.port.value().map_or(&[], |tables| &tables.items)
 }
 
@@ -37,9 +42,15 @@ pub(super) fn ports(file: &File, bridge: &Bridge, metrics: &Metrics, cx: &mut Re
     let defaults = defaults_section(file);
     let default_mtu = mtu(&defaults.mtu, &defaults.jumbo_packet, cx).unwrap_or(MTU_DEFAULT);
     let help = "start a second switch and join the two by a stream port";
-    at_most(raw.iter().map(|port| port.place.clone()), PORTS_MAX, "ports", help, cx);
+    at_most(all_sections(file).iter().map(|port| port.place.clone()), PORTS_MAX, "ports", help, cx);
     let names = raw.iter().filter_map(|port| port.name.given());
     unique_names(names.map(|(name, span)| (name.0.as_str(), span)), "ports", cx);
+    if let (Some((tables, span)), []) = (file.port.given(), raw)
+        && !tables.incomplete
+    {
+        let finding = Diagnostic::error(span, "the file has no `[[port]]`").label("this list is empty");
+        cx.report(finding.help("add at least one `[[port]]`"));
+    }
     if let ([only], true) = (raw, cx.findings.is_empty()) {
         cx.report(
             Diagnostic::warning(only.place.clone(), "a switch with one port forwards nothing")

@@ -182,8 +182,10 @@ impl Value for VlanSetting {
     fn read(node: &Node<'_>, cx: &mut Reader) -> Option<Self> {
         match node.get_ref() {
             DeValue::Table(table) => {
+                let findings = cx.findings.len();
                 let section = VlanSection::read_keys(table, node.span(), cx);
-                Some(Self::Member(Box::new(section)))
+                // With an unknown key, what it carries is not known either.
+                (cx.findings.len() == findings).then(|| Self::Member(Box::new(section)))
             }
             DeValue::String(text) if text.trim() == "transparent" => Some(Self::Transparent),
             DeValue::String(_) => {

@@ -122,8 +122,10 @@ pub(crate) trait Section: Sized {
             let mut description = key.doc.to_owned();
             match key.default {
                 KeyDefault::Required => required.push(key.name),
-                KeyDefault::Value(value) => description += &format!("\n\nDefault: {value}"),
-                KeyDefault::Words(words) => description += &format!("\n\nDefault: {words}"),
+                KeyDefault::Value(value) => {
+                    schema.insert("default".into(), as_json(&value));
+                }
+                KeyDefault::Words(words) => description = format!("{description}\n\nDefault: {words}"),
             }
             schema.insert("description".into(), description.into());
             properties.insert(key.name.into(), schema.into());
@@ -136,6 +138,12 @@ pub(crate) trait Section: Sized {
             "additionalProperties": false,
         })
     }
+}
+
+/// A default, as it is spelled in TOML, in JSON.
+fn as_json(spelled: &str) -> serde_json::Value {
+    let table: Option<serde_json::Value> = toml::from_str(&format!("value = {spelled}")).ok();
+    table.map_or(serde_json::Value::Null, |table| table["value"].clone())
 }
 
 /// Why a value is refused.
@@ -243,11 +251,15 @@ impl Reader {
         let opt = self.optional(table, key);
         if matches!(opt, Opt::Missing) {
             if !self.broken {
-                self.report(
+                let finding = if header.is_empty() {
+                    Diagnostic::error_in_file(format!("the file has no `[[{key}]]`"))
+                        .help(format!("add at least one `[[{key}]]`"))
+                } else {
                     Diagnostic::error(place.clone(), format!("{header} without `{key}`"))
                         .label(format!("`{key}` is missing"))
-                        .help(format!("add `{key} = ...`: {}", T::accepts())),
-                );
+                        .help(format!("add `{key} = ...`: {}", T::accepts()))
+                };
+                self.report(finding);
             }
             return Opt::Bad;
         }
@@ -273,13 +285,18 @@ impl Reader {
             let names: Vec<_> = known.iter().map(|spec| spec.name).collect();
             let place = if header.is_empty() { String::new() } else { format!(" in {header}") };
             let mut finding = Diagnostic::error(key.span(), format!("unknown key `{name}`{place}"));
-            finding = match nearest(name, names.iter().copied()) {
-                Some(near) => finding.label(format!("did you mean `{near}`?")),
-                None => finding.label("not a key of this section"),
-            };
-            finding = match sections::home_of(name, header) {
-                Some(home) => finding.help(format!("`{name}` belongs into {home}")),
-                None => finding.help(format!("known keys are: {}", names.join(", "))),
+            let near = nearest(name, names.iter().copied());
+            let near = known.iter().find(|spec| Some(spec.name) == near);
+            finding = match (near, sections::home_of(name, header)) {
+                (Some(near), _) => finding
+                    .label(format!("did you mean `{}`?", near.name))
+                    .help(format!("`{}` must be {}", near.name, near.accepts)),
+                (None, Some(home)) => {
+                    finding.label("not a key of this section").help(format!("`{name}` belongs into {home}"))
+                }
+                (None, None) => finding
+                    .label("not a key of this section")
+                    .help(format!("known keys are: {}", names.join(", "))),
             };
             self.report(finding);
         }
@@ -290,8 +307,14 @@ impl Reader {
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let simple = |text: &str| text.to_lowercase().replace(['-', ' ', '.'], "_");
     let word = simple(word);
+    let distance = |candidate: &str| {
+        // One word more or less: `buffer_size` for `buffer`.
+        let longer = word.strip_prefix(candidate).is_some_and(|rest| rest.starts_with('_'));
+        let shorter = candidate.strip_prefix(&word).is_some_and(|rest| rest.starts_with('_'));
+        if longer || shorter { 1 } else { strsim::damerau_levenshtein(&word, &simple(candidate)) }
+    };
     known
-        .map(|candidate| (strsim::damerau_levenshtein(&word, &simple(candidate)), candidate))
+        .map(|candidate| (distance(candidate), candidate))
         .filter(|(distance, candidate)| *distance <= (candidate.len().max(3)) / 3)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -342,7 +365,7 @@ macro_rules! section {
                 place: std::ops::Range<usize>,
                 cx: &mut $crate::schema::Reader,
             ) -> Self {
-                let outer = std::mem::replace(&mut cx.key, "");
+                let outer = std::mem::take(&mut cx.key);
                 cx.unknown_keys(table, $header, &Self::keys());
                 let section = Self {
                     $( $key: $crate::schema::section!(

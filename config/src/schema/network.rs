@@ -113,7 +113,7 @@ pub(crate) fn parse_mac(text: &str) -> Result<[u8; 6], Complaint> {
         return Err("this is no MAC address".into());
     }
     let mut mac = [0; 6];
-    let digits: String = groups.iter().map(|g| format!("{g:0>width$}")).collect();
+    let digits = groups.iter().map(|g| format!("{g:0>width$}")).collect::<Vec<_>>().concat();
     for (octet, pair) in mac.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
         let value = std::str::from_utf8(pair).ok().and_then(|p| u8::from_str_radix(p, 16).ok());
         *octet = value.ok_or("this has a digit that is not hexadecimal")?;
@@ -352,21 +352,17 @@ impl<const MIN: i64, const MAX: i64> Value for SizeOrDefault<MIN, MAX> {
     }
 
     fn read(node: &Node<'_>, cx: &mut Reader) -> Option<Self> {
-        if node.get_ref().as_str() == Some("default") {
-            return Some(Self(None));
-        }
-        let DeValue::Integer(integer) = node.get_ref() else {
-            cx.wrong_type(node, &Self::accepts());
-            return None;
+        let label = match node.get_ref() {
+            DeValue::String(text) if text.trim() == "default" => return Some(Self(None)),
+            DeValue::String(_) => "unknown word",
+            DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
+                Ok(value) if (MIN..=MAX).contains(&value) => return Some(Self(Some(value as u16))),
+                _ => "out of range",
+            },
+            _ => "this is no number",
         };
-        let value = i64::from_str_radix(integer.as_str(), integer.radix());
-        if let Ok(value) = value.as_ref().copied().map(|v| v.clamp(-1, 65535))
-            && (MIN..=MAX).contains(&value)
-        {
-            return Some(Self(Some(value as u16)));
-        }
         let title = format!("`{}` is not accepted", cx.key);
-        cx.report(Diagnostic::error(node.span(), title).label("out of range").help(format!(
+        cx.report(Diagnostic::error(node.span(), title).label(label).help(format!(
             "accepted are `mtu` from {MTU_MIN} to {MTU_MAX} (payload of a frame, as Linux counts) \
              or `jumbo_packet` from {} to {} (with the Ethernet header, as Windows counts); \
              \"default\" resets it",

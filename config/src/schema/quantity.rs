@@ -62,7 +62,7 @@ where
 }
 
 /// Refuses what is outside of `min..=max`.
-fn within<Q: PartialOrd + Display>(
+fn within<Q: PartialOrd + Display + Copy>(
     node: &Node<'_>,
     cx: &mut Reader,
     value: Q,
@@ -162,16 +162,15 @@ impl<const MIN: u64, const MAX: u64> Value for Seconds<MIN, MAX> {
 
     fn read(node: &Node<'_>, cx: &mut Reader) -> Option<Self> {
         let accepts = Self::accepts();
-        let value = match node.get_ref() {
-            DeValue::Integer(_) => read::<ByteSize>(node, cx, &accepts)?.0,
-            _ => {
-                let Microseconds(value) = read(node, cx, &accepts)?;
-                if !value.is_multiple_of(1_000_000) {
-                    cx.refuse(node.span(), "not a whole number of seconds", &accepts);
-                    return None;
-                }
-                value / 1_000_000
+        let value = if let DeValue::Integer(_) = node.get_ref() {
+            read::<ByteSize>(node, cx, &accepts)?.0
+        } else {
+            let Microseconds(value) = read(node, cx, &accepts)?;
+            if !value.is_multiple_of(1_000_000) {
+                cx.refuse(node.span(), "not a whole number of seconds", &accepts);
+                return None;
             }
+            value / 1_000_000
         };
         within(node, cx, value, (MIN, MAX), &accepts).map(Self)
     }

@@ -95,7 +95,7 @@ section! {
         min_rate: ClassRate => "none";
         /// Rate that the class never exceeds, even when the line is idle.
         max_rate: ClassRate => "none";
-        /// Whether the class must lose nothing to congestion: senders are then paused, per priority (PFC), before the buffer is full. Such a class needs room in `buffer`, and a slow receiver slows its senders.
+        /// Whether the class must lose nothing to congestion: senders are then paused, per priority (PFC), before the buffer is full. Such a class needs room in `buffer`, and a slow receiver slows its senders. A stream port has no priorities of its own: there the whole port is paused.
         lossless: bool = false;
         /// Most bytes that each queue of the class holds; a lossy class drops beyond it, a lossless one pauses its senders. Instead of `dynamic_th`.
         queue_limit: Bytes<1_600, 17_179_869_184> => "see `dynamic_th`";

@@ -242,7 +242,7 @@ impl<S: Section> Value for Tables<S> {
         };
         let key = cx.key;
         let mut items = Vec::with_capacity(array.len());
-        for node in array.iter() {
+        for node in array {
             cx.key = key;
             items.extend(Table::<S>::read(node, cx).map(|table| table.0));
         }

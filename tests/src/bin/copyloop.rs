@@ -14,6 +14,9 @@ fn open(netns: &str, name: &str) -> Result<OwnedFd, String> {
     let options =
         TapOptions { name: name.to_owned(), netns, mtu: 1500, offload: true, queues: 1, txqueuelen: None };
     let port = tap::open(&options).map_err(|e| e.to_string())?;
+    for note in port.notes() {
+        eprintln!("copyloop: {note}");
+    }
     port.into_queues().pop().ok_or_else(|| "a TAP without a queue".to_owned())
 }
 

@@ -121,7 +121,8 @@ async fn serve_until_signal(
         servers.spawn(serve(tcp, api, Limits::default()));
     }
     let first = service.snapshot().await?;
-    print(&report::banner(handle.config(), &first, socket, metrics, terminal.out))?;
+    let banner = report::Banner { config: handle.config(), notes: handle.notes(), socket, metrics };
+    print(&banner.text(&first, terminal.out))?;
     tokio::select! {
         name = signals.next() => {
             tracing::info!("{name}: ending; a second signal ends at once");

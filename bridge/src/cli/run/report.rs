@@ -11,35 +11,44 @@ use crate::cli::show::{default_socket, port_state};
 use crate::cli::table::{Canvas, Cell, Column, Table, Tone};
 use crate::cli::units;
 use crate::control::view;
-use crate::state::{Count, Snapshot};
+use crate::state::{Port, Snapshot};
 
-/// The switch that has begun: its ports, its classes, and where to ask it.
-pub(super) fn banner(
-    config: &Config,
-    snapshot: &Snapshot,
-    socket: &Path,
-    metrics: Option<SocketAddr>,
-    canvas: Canvas,
-) -> String {
-    let mut out = format!(
-        "{} {} runs switch {} (buffer {})\n\n",
-        canvas.paint("dcbridge", Tone::Strong),
-        crate::VERSION,
-        canvas.paint(&config.bridge.name, Tone::Strong),
-        units::configured_size(config.bridge.buffer_bytes),
-    );
-    out.push_str(&indented(&ports(snapshot).render(canvas)));
-    out.push('\n');
-    out.push_str(&indented(&classes(&config.traffic_classes).render(canvas)));
-    let _ = writeln!(out, "\n  state    {}", ask(config, socket));
-    match metrics {
-        Some(address) => {
-            let _ = writeln!(out, "  metrics  http://{address}/metrics\n  page     http://{address}/");
+/// What there is to say of a switch that has begun.
+pub(super) struct Banner<'a> {
+    pub(super) config: &'a Config,
+    /// What a person should know about how ports were opened: (port, sentence).
+    pub(super) notes: &'a [(String, String)],
+    pub(super) socket: &'a Path,
+    pub(super) metrics: Option<SocketAddr>,
+}
+
+impl Banner<'_> {
+    /// Its ports, its classes, and where to ask it.
+    pub(super) fn text(&self, snapshot: &Snapshot, canvas: Canvas) -> String {
+        let bridge = &self.config.bridge;
+        let mut out = format!(
+            "{} {} runs switch {} (buffer {})\n\n",
+            canvas.paint("dcbridge", Tone::Strong),
+            crate::VERSION,
+            canvas.paint(&bridge.name, Tone::Strong),
+            units::configured_size(bridge.buffer_bytes),
+        );
+        out.push_str(&indented(&ports(snapshot).render(canvas)));
+        for (port, note) in self.notes {
+            let _ = writeln!(out, "  {} {port}: {note}", canvas.paint("note", Tone::Warn));
         }
-        None => out.push_str("  metrics  off (`listen` under `[metrics]`)\n"),
+        out.push('\n');
+        out.push_str(&indented(&classes(&self.config.traffic_classes).render(canvas)));
+        let _ = writeln!(out, "\n  state    {}", ask(self.config, self.socket));
+        match self.metrics {
+            Some(address) => {
+                let _ = writeln!(out, "  metrics  http://{address}/metrics\n  page     http://{address}/");
+            }
+            None => out.push_str("  metrics  off (`listen` under `[metrics]`)\n"),
+        }
+        out.push_str("\nCtrl-C ends it.\n");
+        out
     }
-    out.push_str("\nCtrl-C ends it.\n");
-    out
 }
 
 /// The command that shows the switch.
@@ -116,8 +125,7 @@ fn priorities(set: PrioritySet) -> String {
 
 /// What a switch has done from its beginning to its end.
 pub(super) fn summary(last: &Snapshot, canvas: Canvas) -> String {
-    let mut received = Count::default();
-    let mut sent = Count::default();
+    let mut books = Books::default();
     let mut table = Table::new([
         Column::left("PORT"),
         Column::right("RECEIVED"),
@@ -127,9 +135,8 @@ pub(super) fn summary(last: &Snapshot, canvas: Canvas) -> String {
         Column::right("DROPPED"),
     ]);
     for port in &last.ports {
-        received.add(port.rx);
-        sent.add(port.tx);
         let dropped: u64 = port.rx_drops.iter().chain(&port.tx_drops).map(|drop| drop.count.frames).sum();
+        books.add(port, dropped);
         table.row([
             Cell::from(port.name.as_str()),
             Cell::from(units::grouped(port.rx.frames)),
@@ -140,14 +147,13 @@ pub(super) fn summary(last: &Snapshot, canvas: Canvas) -> String {
         ]);
     }
     let drops = view::drops(last);
-    let dropped: u64 = drops.iter().map(|row| row.drop.count.frames).sum();
     let time = units::duration(Duration::from_nanos(last.uptime_ns));
     let mut out = format!(
         "\nSwitch {} ran for {time}: received {} frames, sent {}, dropped {}.\n",
         canvas.paint(&last.name, Tone::Strong),
-        units::grouped(received.frames),
-        units::grouped(sent.frames),
-        units::grouped(dropped),
+        units::grouped(books.received),
+        units::grouped(books.sent),
+        units::grouped(books.dropped),
     );
     if !table.is_empty() {
         let _ = write!(out, "\n{}", indented(&table.render(canvas)));
@@ -155,7 +161,62 @@ pub(super) fn summary(last: &Snapshot, canvas: Canvas) -> String {
     if !drops.is_empty() {
         let _ = write!(out, "\n{}", indented(&crate::cli::show::drop_table(&drops).render(canvas)));
     }
+    if !table.is_empty() {
+        let tone = if books.balance() { Tone::Dim } else { Tone::Bad };
+        let _ = writeln!(out, "\n  {}", canvas.paint(&books.sentence(), tone));
+    }
     out
+}
+
+/// Where every frame came from and went, over all ports.
+#[derive(Default)]
+struct Books {
+    received: u64,
+    originated: u64,
+    copies: u64,
+    sent: u64,
+    consumed: u64,
+    dropped: u64,
+    queued: u64,
+}
+
+impl Books {
+    fn add(&mut self, port: &Port, dropped: u64) {
+        self.received += port.rx.frames;
+        self.originated += port.originated.frames;
+        self.copies += port.copies.frames;
+        self.sent += port.tx.frames;
+        self.consumed += port.consumed.frames;
+        self.dropped += dropped;
+        self.queued += port.queued.frames;
+    }
+
+    fn balance(&self) -> bool {
+        self.received + self.originated + self.copies
+            == self.sent + self.consumed + self.dropped + self.queued
+    }
+
+    /// `Books: 11 received + 4 own = 14 sent + 1 dropped`; what is zero is left out.
+    fn sentence(&self) -> String {
+        let side = |parts: &[(u64, &str)]| {
+            let parts = parts.iter().filter(|(n, _)| *n > 0);
+            let words: Vec<String> =
+                parts.map(|(n, what)| format!("{} {what}", units::grouped(*n))).collect();
+            if words.is_empty() { "0".to_owned() } else { words.join(" + ") }
+        };
+        let from = side(&[(self.received, "received"), (self.originated, "own"), (self.copies, "copied")]);
+        let to = side(&[
+            (self.sent, "sent"),
+            (self.consumed, "consumed"),
+            (self.dropped, "dropped"),
+            (self.queued, "left in queues"),
+        ]);
+        if self.balance() {
+            format!("Books: {from} = {to}")
+        } else {
+            format!("Books don't balance, which is a fault of dcbridge: {from}, but {to}")
+        }
+    }
 }
 
 fn indented(text: &str) -> String {
@@ -195,10 +256,35 @@ mod tests {
     #[test]
     fn the_banner_says_what_runs_and_where_to_ask() {
         let (config, _) = dcbridge_config::parse(FILE, "br0.toml").unwrap();
-        let metrics = config.metrics.listen;
-        let socket = Path::new("/run/dcbridge/br0.sock");
-        let banner = banner(&config, &fixture::snapshot(), socket, metrics, Canvas::PLAIN);
-        insta::assert_snapshot!(banner.replace(crate::VERSION, "VERSION"));
+        let notes =
+            [("tap1".to_owned(), "it takes no superframes, so large transfers are slower".to_owned())];
+        let banner = Banner {
+            config: &config,
+            notes: &notes,
+            socket: Path::new("/run/dcbridge/br0.sock"),
+            metrics: config.metrics.listen,
+        };
+        let text = banner.text(&fixture::snapshot(), Canvas::PLAIN);
+        insta::assert_snapshot!(text.replace(crate::VERSION, "VERSION"));
+    }
+
+    #[test]
+    fn the_banner_names_a_socket_that_is_elsewhere() {
+        let (config, _) = dcbridge_config::parse(FILE, "br0.toml").unwrap();
+        let banner = Banner { config: &config, notes: &[], socket: Path::new("/tmp/x.sock"), metrics: None };
+        let text = banner.text(&fixture::snapshot(), Canvas::PLAIN);
+        assert!(
+            text.contains("dcbridge show --socket /tmp/x.sock\n") && text.contains("metrics  off"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn books_that_do_not_balance_are_called_a_fault() {
+        let mut snapshot = fixture::snapshot();
+        assert!(summary(&snapshot, Canvas::PLAIN).contains("Books: "));
+        snapshot.ports[0].tx.frames += 1;
+        assert!(summary(&snapshot, Canvas::PLAIN).contains("Books don't balance"));
     }
 
     #[test]

@@ -115,7 +115,7 @@ async fn watch(what: Option<What>, client: &Client, terminal: &Terminal) -> Resu
     loop {
         if terminal.interactive {
             // Home, the picture, then whatever the last one left below it: no flicker.
-            let picture = text.replace('\n', "\x1b[K\n");
+            let picture = terminal.fit(&text).replace('\n', "\x1b[K\n");
             print(&format!("\x1b[H{picture}\x1b[J"))?;
         } else {
             print(&format!("{text}\n"))?;

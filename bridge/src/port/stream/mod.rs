@@ -17,6 +17,7 @@ use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 use dcbridge_config::StreamEndpoint;
+use nix::sys::socket::{Shutdown, shutdown};
 use tracing::{info, warn};
 
 use self::endpoint::{Endpoint, Event};
@@ -45,6 +46,11 @@ pub struct StreamCounters {
 pub struct StreamPort {
     endpoint: Endpoint,
     peer: Option<File>,
+    /// The former peer's socket, shut down. It stays open until whoever waits has been told, by `tick`, to forget its
+    /// descriptor: another one must not get its number before that.
+    former: Option<File>,
+    /// `tick` has said that the former peer is gone.
+    former_told: bool,
     inbound: Reassembly,
     /// Frames, or the rest of one, that the socket did not take.
     pending: Vec<u8>,
@@ -65,6 +71,8 @@ pub fn open(endpoint: &StreamEndpoint) -> Result<StreamPort, OpenError> {
         down: "no peer yet".to_owned(),
         endpoint,
         peer: None,
+        former: None,
+        former_told: false,
         inbound: Reassembly::new(),
         pending: Vec::new(),
         flushed: 0,
@@ -95,11 +103,19 @@ impl StreamPort {
 
     fn disconnect(&mut self, why: String) {
         info!("{}: {why}", self.endpoint.describe());
-        self.peer = None;
+        self.former = self.peer.take();
+        self.former_told = false;
+        if let Some(former) = &self.former {
+            let _ = shutdown(former.as_raw_fd(), Shutdown::Both);
+        }
         self.down = why;
         self.inbound.clear();
         self.forget_pending();
         self.endpoint.lost(Instant::now());
+    }
+
+    fn link_down(&self) -> Link {
+        Link::Down(format!("{}: {}", self.endpoint.describe(), self.down))
     }
 
     fn forget_pending(&mut self) {
@@ -169,7 +185,6 @@ impl Port for StreamPort {
             return status;
         }
         let mut left = budget;
-        let mut drained = false;
         loop {
             loop {
                 let frame = match self.inbound.peek() {
@@ -193,20 +208,14 @@ impl Port for StreamPort {
                 self.inbound.advance(len);
             }
             let Some(mut peer) = self.peer.as_ref() else { return status };
-            if drained {
-                return status;
-            }
-            let space = self.inbound.space();
-            let room = space.len();
-            match peer.read(space) {
+            // Until the socket says that it is empty, or that it has ended: a short read would hide the end from a
+            // waiter that is told of changes only.
+            match peer.read(self.inbound.space()) {
                 Ok(0) => {
                     self.disconnect("the peer closed the connection".to_owned());
                     return status;
                 }
-                Ok(n) => {
-                    self.inbound.filled(n);
-                    drained = n < room;
-                }
+                Ok(n) => self.inbound.filled(n),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return status,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
@@ -237,6 +246,12 @@ impl Port for StreamPort {
 
     fn tick(&mut self) -> Link {
         self.flush();
+        // Between two peers the link is seen down once, so that what was learned of the first one is forgotten.
+        if self.former.is_some() && !self.former_told {
+            self.former_told = true;
+            return self.link_down();
+        }
+        self.former = None;
         match self.endpoint.poll(self.peer.is_some(), Instant::now()) {
             Event::Nothing => {}
             Event::Connected(peer) => self.connected(peer),
@@ -256,7 +271,7 @@ impl Port for StreamPort {
         if self.peer.is_some() {
             return Link::Up;
         }
-        Link::Down(format!("{}: {}", self.endpoint.describe(), self.down))
+        self.link_down()
     }
 
     fn offload(&self) -> bool {

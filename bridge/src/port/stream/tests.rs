@@ -242,6 +242,47 @@ fn a_lost_peer_is_connected_to_again_and_frames_meanwhile_are_refused() {
     }
 }
 
+/// A waiter that keeps a list of descriptors must never find a new one under an old one's number.
+#[test]
+fn between_two_peers_the_link_is_down_and_the_descriptor_is_let_go() {
+    let dir = Dir::new("between");
+    let mut port = open(&StreamEndpoint::ListenUnix(dir.socket())).unwrap();
+    let watched = |port: &StreamPort| {
+        let mut interests = Vec::new();
+        port.interests(&mut interests);
+        interests.iter().map(|i| i.fd).collect::<Vec<_>>()
+    };
+    let first = UnixStream::connect(dir.socket()).unwrap();
+    assert_eq!(port.tick(), Link::Up);
+    let with_first = watched(&port);
+    let mut arena = Arena::new(1 << 16);
+    // The second waits already when the first goes.
+    drop(first);
+    let _second = UnixStream::connect(dir.socket()).unwrap();
+    port.rx(1, 8, &mut arena, &mut Vec::new());
+    assert!(matches!(port.tick(), Link::Down(_)));
+    let without = watched(&port);
+    assert_eq!(with_first.len(), without.len() + 1);
+    let old = with_first.iter().find(|fd| !without.contains(fd)).unwrap();
+    assert!(std::path::Path::new(&format!("/proc/self/fd/{old}")).exists(), "still open when it is let go");
+    assert_eq!(port.tick(), Link::Up);
+}
+
+/// What was sent before the end still comes, and then the end is seen, without another event of the socket.
+#[test]
+fn frames_sent_just_before_the_end_are_received() {
+    let dir = Dir::new("end");
+    let mut port = open(&StreamEndpoint::ListenUnix(dir.socket())).unwrap();
+    let mut peer = UnixStream::connect(dir.socket()).unwrap();
+    assert_eq!(port.tick(), Link::Up);
+    peer.write_all(&[0, 0, 0, 2, 5, 6]).unwrap();
+    drop(peer);
+    let (mut arena, mut out) = (Arena::new(1 << 16), Vec::new());
+    assert!(!port.rx(1, 8, &mut arena, &mut out).more);
+    assert_eq!(out.len(), 1);
+    assert!(matches!(port.tick(), Link::Down(_)));
+}
+
 #[test]
 fn a_full_socket_asks_to_be_told_when_it_can_be_written() {
     let dir = Dir::new("full");

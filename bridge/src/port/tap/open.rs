@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use tokio_tun::Tun;
 
 use super::{TapOptions, TapPort, holder};
-use crate::net::{Links, in_netns};
+use crate::net::{self, Links, in_netns};
 use crate::port::{OpenError, VNET_HEADER_LEN, sys};
 
 const NODE: &str = "/dev/net/tun";
@@ -78,15 +78,42 @@ fn open_here(options: &TapOptions) -> Result<TapPort, OpenError> {
         }
         vec![seed.file]
     };
-    let links = Links::open()?;
-    links.set_mtu(name, u32::from(options.mtu))?;
-    match (options.txqueuelen, created) {
-        (Some(frames), _) => links.set_txqueuelen(name, frames)?,
-        (None, true) => links.set_txqueuelen(name, TXQUEUELEN)?,
-        (None, false) => {}
-    }
-    links.set_up(name)?;
+    configure(&Links::open()?, options, created, &mut notes)?;
     Ok(TapPort::new(queues, options.offload, notes))
+}
+
+/// Sets what differs from what is asked for. A TAP that an administrator made for an unprivileged user may be attached to
+/// but not changed: that is said, and the port works with what there is.
+fn configure(
+    links: &Links,
+    options: &TapOptions,
+    created: bool,
+    notes: &mut Vec<String>,
+) -> Result<(), OpenError> {
+    let name = &options.name;
+    let mut or_note = |changed: net::Result<()>, remedy: String| match changed {
+        Err(e) if !created && e.kind() == Some(io::ErrorKind::PermissionDenied) => {
+            notes.push(format!("{name} is not ours to change; an administrator can: {remedy}"));
+            Ok(())
+        }
+        other => other,
+    };
+    let now = links.info(name)?;
+    let mtu = u32::from(options.mtu);
+    if now.mtu != mtu {
+        or_note(links.set_mtu(name, mtu), format!("ip link set dev {name} mtu {mtu} (it is {})", now.mtu))?;
+    }
+    let wanted = options.txqueuelen.or(created.then_some(TXQUEUELEN));
+    if let Some(frames) = wanted.filter(|&frames| frames != now.txqueuelen) {
+        or_note(
+            links.set_txqueuelen(name, frames),
+            format!("ip link set dev {name} txqueuelen {frames} (it is {})", now.txqueuelen),
+        )?;
+    }
+    if !now.up {
+        or_note(links.set_up(name), format!("ip link set dev {name} up (it is down)"))?;
+    }
+    Ok(())
 }
 
 /// The first descriptor of an interface.
