@@ -31,11 +31,12 @@ use crate::state::{FdbEntry, Snapshot};
 use crate::switch::{Finding, Switch};
 
 /// Frames or superframes received from a port in a turn.
-const RX_BATCH: usize = 64;
-/// Pieces sent to a port in a turn.
+const RX_BATCH: usize = 32;
+/// Pieces handed to a port at once.
 const TX_BATCH: usize = 64;
-/// Bytes sent to a port in a turn.
-const TX_BATCH_BYTES: u64 = 512 * 1024;
+/// Bytes sent to a port in a turn: more than what may be received from one, else receiving frames that will be dropped
+/// could leave no time to send the others.
+const TX_TURN_BYTES: u64 = 4 * 1024 * 1024;
 /// A busy line is looked at again after this long at the earliest: a sleep costs more than a frame.
 const COARSE: Time = Time::from_micros(100);
 /// How often ports are asked for their link.
@@ -214,8 +215,14 @@ impl Worker {
         let mut busy = false;
         for index in 0..self.slots.len() {
             let id = PortId(index as u16);
-            if self.switch.has_backlog(id) {
-                busy |= self.transmit_port(id);
+            let mut bytes = 0;
+            while self.switch.has_backlog(id) {
+                let (sent, more) = self.transmit_port(id);
+                bytes += sent;
+                if !more || bytes >= TX_TURN_BYTES {
+                    busy |= more;
+                    break;
+                }
             }
         }
         for finding in self.switch.findings() {
@@ -225,26 +232,27 @@ impl Worker {
         busy
     }
 
-    fn transmit_port(&mut self, id: PortId) -> bool {
+    /// Hands a batch to one port. Answers its bytes, and whether the port could go on at once.
+    fn transmit_port(&mut self, id: PortId) -> (u64, bool) {
         let now = self.now();
         let slot = &mut self.slots[id.index()];
-        let Some(port) = &mut slot.port else { return false };
+        let Some(port) = &mut slot.port else { return (0, false) };
         let mut room = port.tx_room().min(TX_BATCH);
         if room == 0 {
             self.watch(id);
-            return false;
+            return (0, false);
         }
         self.descs.clear();
         self.grants.clear();
         let mut bytes = 0;
-        while room > 0 && bytes < TX_BATCH_BYTES {
+        while room > 0 {
             let Some(grant) = self.switch.poll(id, &mut self.arena, now, &mut self.descs) else { break };
             bytes += u64::from(grant.bytes);
             self.grants.push(grant);
             room -= 1;
         }
         if self.grants.is_empty() {
-            return false;
+            return (0, false);
         }
         self.outcomes.clear();
         port.tx(&self.descs, &mut self.arena, &mut self.outcomes);
@@ -252,7 +260,7 @@ impl Worker {
         for (grant, outcome) in self.grants.iter().zip(outcomes) {
             self.switch.settle(id, grant, outcome, &mut self.arena);
         }
-        self.switch.next_tx(id).is_some_and(|wake| wake <= now)
+        (bytes, self.switch.next_tx(id).is_some_and(|wake| wake <= now))
     }
 
     /// The device of a port is gone.
@@ -371,7 +379,9 @@ impl Worker {
                 slot.open_at = slot.open_at.max(now);
                 slot.readable = true;
             }
-            if event.events().intersects(EpollFlags::EPOLLOUT | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+            // A port that is down may be about to accept a peer.
+            let notable = EpollFlags::EPOLLOUT | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+            if event.events().intersects(notable) || !self.switch.is_up(id) {
                 self.look_after(id, now);
             }
         }
