@@ -205,6 +205,7 @@ impl Switch {
                 self.scheduler.enqueue(to, &copy, now).err().map(|refused| match refused {
                     Refused::QueueFull => Reason::QueueFull,
                     Refused::BufferFull => Reason::BufferFull,
+                    Refused::HeadroomFull => Reason::HeadroomFull,
                 })
             };
             match refused {
@@ -305,11 +306,6 @@ impl Switch {
                 self.lose(port, &grant, Reason::Flushed, arena);
             }
         }
-    }
-
-    /// Pauses or releases a priority at an egress port.
-    pub fn set_paused(&mut self, port: PortId, priority: Priority, paused: bool, now: Time) {
-        self.scheduler.set_paused(port, priority, paused, now);
     }
 
     /// Everything that is due: probes, ageing, holds.

@@ -100,6 +100,7 @@ fn class_table(classes: &[config::TrafficClass]) -> ClassTable {
                 config::QueueLimit::Static(bytes) => QueueLimit::Static(bytes.div_ceil(CELL as u64) as u32),
                 config::QueueLimit::Dynamic(n) => QueueLimit::Dynamic(n),
             },
+            lifetime: None,
         };
         for priority in (0..8u8).filter(|p| class.priorities.0 & (1 << p) != 0) {
             table.class_of[usize::from(priority)] = class.tc & 7;

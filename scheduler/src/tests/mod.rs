@@ -5,6 +5,8 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
+mod lossless;
+
 use super::*;
 
 extern crate std;
@@ -167,12 +169,12 @@ fn a_paused_priority_does_not_block_its_class() {
     let mut classes = table(&[50, 50]);
     classes.class_of = [0, 1, 1, 1, 0, 0, 0, 0];
     let mut flood = Flood::new(port(10 * GBIT, classes), only(4, |_| frames(&[1514])));
-    flood.scheduler.set_paused(PortId(0), Priority::new(2), true, Time::ZERO);
+    flood.scheduler.pause(PortId(0), Priority::new(2), Time::NEVER, Time::ZERO);
     flood.run(Time::from_millis(50));
     let shares = flood.shares();
     assert_eq!(flood.sent[2], 0);
     assert!((shares[1] - 0.25).abs() < 0.001 && (shares[3] - 0.25).abs() < 0.001, "{shares:?}");
-    flood.scheduler.set_paused(PortId(0), Priority::new(2), false, flood.now);
+    flood.scheduler.resume(PortId(0), Priority::new(2), flood.now);
     let paused = flood.scheduler.backlog(PortId(0), Priority::new(2), flood.now).paused_for;
     assert_eq!(paused, Time::from_millis(50));
     flood.sent = [0; 8];
@@ -235,7 +237,7 @@ fn thresholds_refuse_by_queue_and_by_buffer() {
     assert_eq!(admitted, 45);
     assert_eq!(offer(&mut s, 1, 1), Err(Refused::QueueFull));
     assert_eq!(s.occupancy().used, 55);
-    assert_eq!(s.group_cells(PortId(0), Priority::new(1)), 45);
+    assert_eq!(s.group(PortId(0), Priority::new(1)).cells(), 45);
 }
 
 #[test]
@@ -364,7 +366,11 @@ proptest! {
                 },
                 Step::Pause { priority, on } => {
                     model.paused = model.paused & !(1 << priority) | u8::from(on) << priority;
-                    s.set_paused(PortId(0), Priority::new(priority), on, now);
+                    if on {
+                        s.pause(PortId(0), Priority::new(priority), Time::NEVER, now);
+                    } else {
+                        s.resume(PortId(0), Priority::new(priority), now);
+                    }
                 }
                 Step::Discard { priority } => if let Some(grant) = s.discard(PortId(0), Priority::new(priority)) {
                     model.accept(&grant);
