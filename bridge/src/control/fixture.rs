@@ -58,6 +58,7 @@ pub(crate) fn config() -> Config {
             control_socket: "/run/dcbridge/br0.sock".into(),
         },
         metrics: Metrics { listen: None },
+        watchdog: None,
         traffic_classes: Vec::new(),
         policies: Vec::new(),
         maps: Maps {
@@ -122,6 +123,7 @@ pub(crate) fn snapshot() -> Snapshot {
             wakeups: 2345,
             late_ns: 1_500_000,
             cpu_ns: 12_345_678_901,
+            ..Worker::default()
         },
     }
 }
@@ -139,6 +141,7 @@ fn busy_port() -> Port {
         peak_bytes: 900_000,
         paused: true,
         paused_ns: 2_250_000_000,
+        ..PriorityState::default()
     };
     Port {
         name: "tap0".to_owned(),

@@ -60,6 +60,8 @@ struct Node {
     ends: Vec<End>,
     /// The instant for which a port's next look is planned.
     planned: Vec<Time>,
+    /// The instant for which the next tick is planned.
+    tick: Time,
     /// Until when a port's line is taken.
     busy: Vec<Time>,
     findings: Vec<Finding>,
@@ -137,6 +139,7 @@ impl Sim {
             ends: config.ports.iter().map(|_| End::Nothing).collect(),
             planned: vec![Time::NEVER; config.ports.len()],
             busy: vec![Time::ZERO; config.ports.len()],
+            tick: self.now,
             gates: Vec::new(),
             findings: Vec::new(),
         });
@@ -233,11 +236,24 @@ impl Sim {
 
     fn tick(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
+        if node.tick != self.now {
+            // An earlier one was planned after this.
+            return;
+        }
         node.switch.tick(&mut node.arena, self.now);
-        let next = self.now + Time::from_millis(1_000);
-        let next = node.switch.next_tick().map_or(next, |t| t.min(next)).max(self.now + Time::from_micros(1));
+        node.tick = Time::NEVER;
         self.after(id);
-        self.at(next, Event::Tick(id));
+    }
+
+    /// Plans the next tick, if nothing earlier is planned.
+    fn plan_tick(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.0];
+        let latest = self.now + Time::from_millis(1_000);
+        let due = node.switch.next_tick().map_or(latest, |t| t.min(latest)).max(self.now + Time(1));
+        if due < node.tick {
+            node.tick = due;
+            self.at(due, Event::Tick(id));
+        }
     }
 
     fn arrive(&mut self, at: At, packet: &Packet) {
@@ -258,6 +274,7 @@ impl Sim {
         while let Some(port) = self.nodes[id.0].switch.urgent() {
             self.flow((id, port));
         }
+        self.plan_tick(id);
         for port in self.nodes[id.0].switch.ports() {
             self.plan((id, port));
         }

@@ -25,6 +25,7 @@ pub mod watchdog;
 #[cfg(test)]
 mod tests;
 
+use dcbridge_scheduler::pfc::FRAME_LEN;
 use dcbridge_scheduler::{
     FrameId, Grant, Meta, PortId, Priority, Refused, Scheduler, Shape, Time, wire_bytes,
 };
@@ -450,6 +451,16 @@ impl Switch {
         }
     }
 
+    /// Whether a port that stops its sender by not being read may be read: as long as no closed priority group has
+    /// used up half of its headroom. Until then flow-control frames had their chance.
+    pub fn may_read(&self, port: PortId) -> bool {
+        Priority::all().all(|priority| {
+            let held = self.scheduler.group(port, priority);
+            !held.closed
+                || self.scheduler.group_config(port, priority).is_none_or(|c| held.headroom * 2 < c.headroom)
+        })
+    }
+
     /// Gates that changed since the last call, in order.
     pub fn gates(&mut self) -> std::vec::Drain<'_, Gate> {
         self.gates.drain(..)
@@ -489,6 +500,12 @@ impl Switch {
         } else {
             arena.free(id);
         }
+    }
+
+    /// Pauses a priority at an egress port, as a peer would.
+    #[cfg(test)]
+    fn pause_for_test(&mut self, port: PortId, priority: Priority, until: Time, now: Time) {
+        self.scheduler.pause(port, priority, until, now);
     }
 
     /// Whether anything waits at `port`.
