@@ -1,4 +1,39 @@
 //! LLDP and DCBX: deterministic; no sockets, no clock, no threads; time arrives as `now`.
+//!
+//! The rooms, in the order of a received frame's way:
+//!
+//! ```text
+//! wire    bytes <-> TLVs; checked views, and `Repr`s that hold legal states only
+//! lldp    one agent per port and group address: transmit, receive and ageing machines (802.1AB 9)
+//! dcbx    what the neighbour's DCBX TLVs mean for this port: IEEE, CEE 1.01, CIN; diagnosis
+//! agent   the port: up to three LLDP agents and DCBX on the nearest-bridge one
+//! roles   the switch: which port's peer configures all the others
+//! views   what a person or a program may look at
+//! ```
+//!
+//! The caller hands in frames, link changes and time, and takes out frames to send, the next wake-up
+//! and events:
+//!
+//! ```
+//! use lldp_dcbx::{Agent, AgentConfig, Mac, Time};
+//!
+//! let mac = Mac([0x02, 0, 0, 0, 0, 1]);
+//! let mut agent = Agent::new(AgentConfig::new(mac, "p0"), mac, Time::ZERO).expect("defaults are legal");
+//! agent.handle_link(true, Time::ZERO);
+//! let frame = agent.poll_transmit(Time::ZERO).expect("link up sends at once");
+//! assert_eq!(&frame[12..14], [0x88, 0xcc]);
+//! assert!(agent.poll_timeout().is_some());
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
+
+pub mod error;
+pub mod machine;
+pub mod time;
+pub mod types;
+pub mod wire;
+
+pub use error::{ErrorCounts, Malformed, Unsupported, Violation};
+pub use time::Time;
+pub use types::{Mac, Priority, PrioritySet};
