@@ -29,6 +29,7 @@
 extern crate alloc;
 
 pub mod error;
+pub mod lldp;
 pub mod machine;
 pub mod time;
 pub mod types;
