@@ -28,13 +28,19 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+pub mod agent;
+pub mod dcbx;
 pub mod error;
 pub mod lldp;
 pub mod machine;
 pub mod time;
 pub mod types;
+pub mod views;
 pub mod wire;
 
+pub use agent::{Agent, AgentConfig, Event, LocalInfo};
+pub use dcbx::{DcbxConfig, Diagnosis, Operational};
 pub use error::{ErrorCounts, Malformed, Unsupported, Violation};
 pub use time::Time;
 pub use types::{Mac, Priority, PrioritySet};
+pub use views::PortViews;

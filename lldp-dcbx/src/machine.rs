@@ -13,6 +13,21 @@ pub trait Label {
     fn label(self) -> &'static str;
 }
 
+/// Declares an enum whose variants are labels.
+macro_rules! labelled {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident => $label:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $(#[doc = $label] $(#[$vmeta])* $variant),+ }
+        impl Label for $name {
+            fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label),+ }
+            }
+        }
+    };
+}
+pub(crate) use labelled;
+
 /// One state.
 pub struct Row<S: 'static, G: 'static, A: 'static> {
     /// The state.

@@ -10,7 +10,8 @@ use crate::time::{Time, earliest};
 use crate::types::Mac;
 use crate::wire::{ChassisId, Lldpdu, PortId, Tlv, frame};
 
-/// The LLDP agent of one port for one group address.
+/// The LLDP agent of one port for one group address. After anything that was handed in,
+/// [`GroupAgent::transmit`] decides once whether an LLDPDU goes out, so that several changes share one.
 #[derive(Debug)]
 pub struct GroupAgent {
     group: Group,
@@ -21,7 +22,7 @@ pub struct GroupAgent {
     tlvs: Vec<Tlv>,
     tx: Transmit,
     rx: Receive,
-    out: Option<Vec<u8>>,
+    out: Option<Send>,
     stats: Statistics,
 }
 
@@ -50,7 +51,7 @@ impl GroupAgent {
 
     /// Takes an LLDPDU received from `source`.
     pub fn handle_lldpdu(&mut self, source: Mac, octets: &[u8], now: Time) {
-        self.run(Some(Received { source, octets }), now);
+        self.receive(Some(Received { source, octets }), now);
     }
 
     /// The link went up or down.
@@ -60,15 +61,14 @@ impl GroupAgent {
         if !up {
             self.out = None;
         }
-        self.run(None, now);
+        self.receive(None, now);
     }
 
     /// Replaces the optional TLVs; a difference is sent as soon as there is credit.
-    pub fn set_tlvs(&mut self, tlvs: Vec<Tlv>, now: Time) {
+    pub fn set_tlvs(&mut self, tlvs: Vec<Tlv>) {
         if tlvs != self.tlvs {
             self.tlvs = tlvs;
             self.tx.signal_local_change();
-            self.run(None, now);
         }
     }
 
@@ -77,12 +77,19 @@ impl GroupAgent {
         self.config = config.in_range();
         self.tx.set_config(self.config);
         self.rx.config = self.config;
-        self.run(None, now);
+        self.receive(None, now);
     }
 
-    /// Handles what is due.
+    /// Handles what is due on the receive side.
     pub fn handle_timeout(&mut self, now: Time) {
-        self.run(None, now);
+        self.receive(None, now);
+    }
+
+    /// Lets the transmit machines run.
+    pub fn transmit(&mut self, now: Time) {
+        if let Some(what) = self.tx.run(now) {
+            self.out = Some(what);
+        }
     }
 
     /// When [`GroupAgent::handle_timeout`] has to be called next.
@@ -92,7 +99,8 @@ impl GroupAgent {
 
     /// The next frame to send.
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
-        self.out.take()
+        let what = self.out.take()?;
+        Some(self.build(what))
     }
 
     /// The next change in the neighbour table.
@@ -130,13 +138,10 @@ impl GroupAgent {
         self.rx.generation
     }
 
-    fn run(&mut self, frame: Option<Received<'_>>, now: Time) {
+    fn receive(&mut self, frame: Option<Received<'_>>, now: Time) {
         self.rx.run(frame, &mut self.stats, now);
         if core::mem::take(&mut self.rx.new_neighbor) {
             self.tx.signal_new_neighbor();
-        }
-        if let Some(what) = self.tx.run(now) {
-            self.out = Some(self.build(what));
         }
     }
 

@@ -1,20 +1,6 @@
 //! The state machines of 802.1AB clause 9 as tables. `docs/lldp-state-machines.md` is drawn from them.
 
-use crate::machine::{Label, Row, Table};
-
-macro_rules! labelled {
-    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident => $label:literal),+ $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $(#[doc = $label] $(#[$vmeta])* $variant),+ }
-        impl Label for $name {
-            fn label(self) -> &'static str {
-                match self { $(Self::$variant => $label),+ }
-            }
-        }
-    };
-}
-pub(crate) use labelled;
+use crate::machine::{Label, Row, Table, labelled};
 
 labelled! {
     /// States of the transmit machine (802.1AB 9.2.8).

@@ -121,6 +121,7 @@ pub struct LegacyPfc {
 
 /// One application of CEE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct CeeApp {
     /// Two bits: 0 ethertype, 1 port, 2 and 3 reserved.
     pub selector: u8,

@@ -203,6 +203,7 @@ impl EtsTable {
 
 /// ETS Configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct EtsConfiguration {
     willing: bool,
     cbs: bool,
