@@ -304,7 +304,9 @@ impl Agent {
                 changes.push(Event::Neighbor { group: agent.group(), change });
             }
         }
-        changes.into_iter().for_each(|e| self.event(e));
+        for change in changes {
+            self.event(change);
+        }
     }
 
     fn update_tlvs(&mut self, now: Time) {
@@ -318,10 +320,13 @@ impl Agent {
                 changed.operational.then_some(Event::OperationalChanged),
                 changed.diagnoses.then_some(Event::DiagnosisChanged),
             ];
-            news.into_iter().flatten().for_each(|e| self.event(e));
+            for event in news.into_iter().flatten() {
+                self.event(event);
+            }
         }
         for agent in self.groups.iter_mut().rev() {
-            let own = if agent.group() == Group::NearestBridge { core::mem::take(&mut tlvs) } else { Vec::new() };
+            let own =
+                if agent.group() == Group::NearestBridge { core::mem::take(&mut tlvs) } else { Vec::new() };
             agent.set_tlvs(own.into_iter().chain(self.info.tlvs()).collect());
         }
     }

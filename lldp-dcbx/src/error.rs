@@ -160,7 +160,10 @@ impl fmt::Display for Unsupported {
             }
             Self::Selector(s) => write!(f, "application selector {} is reserved", s.code()),
             Self::GroupStrict { priority } => {
-                write!(f, "priority {priority} is strict inside its bandwidth group, which this port does not have")
+                write!(
+                    f,
+                    "priority {priority} is strict inside its bandwidth group, which this port does not have"
+                )
             }
         }
     }

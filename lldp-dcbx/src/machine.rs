@@ -18,6 +18,7 @@ macro_rules! labelled {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident => $label:literal),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(clippy::doc_markdown, reason = "labels are the standard's own spelling")]
         pub enum $name { $(#[doc = $label] $(#[$vmeta])* $variant),+ }
         impl Label for $name {
             fn label(self) -> &'static str {

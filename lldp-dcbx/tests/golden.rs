@@ -1,5 +1,6 @@
 //! TLVs byte for byte as reference implementations put them on the wire, and hand-made ones where
 //! none of those speaks the TLV.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lldp_dcbx::wire::app::{AppEntry, AppTable, AppVlanEntry, AppVlanTable, Selector};
 use lldp_dcbx::wire::basic::{Capabilities, ManagementAddress, Text};
@@ -56,10 +57,7 @@ fn ieee_by_hand() {
         AppEntry { selector: Selector::AnyPort, protocol: 3260, priority: prio(4) },
         AppEntry { selector: Selector::Dscp, protocol: 46, priority: prio(5) },
     ];
-    golden(
-        &Tlv::AppPriority(AppTable::new(entries).unwrap()),
-        "fe0e 0080c20c 00 61 8906 84 0cbc a5 002e",
-    );
+    golden(&Tlv::AppPriority(AppTable::new(entries).unwrap()), "fe0e 0080c20c 00 61 8906 84 0cbc a5 002e");
     let vlans = vec![
         AppVlanEntry { vid: 0x123, selector: Selector::Ethertype, protocol: 0x8906 },
         AppVlanEntry { vid: 4094, selector: Selector::Udp, protocol: 4791 },
@@ -73,8 +71,8 @@ fn ieee_by_hand() {
 fn max_classes_of_eight_is_zero_on_the_wire() {
     for n in 1..=8_u8 {
         let tlv = Tlv::EtsConfiguration(EtsConfiguration::new(true, true, n, EtsTable::single_class()));
-        assert_eq!(tlv.to_bytes()[6], 0xc0 | n % 8);
-        golden(&tlv, &tlv.to_bytes().iter().map(|b| format!("{b:02x}")).collect::<String>());
+        let zeros = "00000000 0000000000000000 0000000000000000";
+        golden(&tlv, &format!("fe19 0080c209 {:02x} {zeros}", 0xc0 | (n % 8)));
     }
 }
 
@@ -87,7 +85,8 @@ fn cee_as_sent_by_lldpad() {
     let control = Control { seq: 1, ack: 1, ..Control::default() };
     let pg = PriorityGroups::new([0, 0, 1, 2, 3, 4, 5, 15], [20, 20, 20, 20, 10, 10, 0, 0], 8).unwrap();
     let pfc = LegacyPfc { enabled: PrioritySet(0x08), max_priorities: 8 };
-    let app = |selector, protocol, priorities| CeeApp { selector, protocol, oui: [0, 0x1b, 0x21], priorities };
+    let app =
+        |selector, protocol, priorities| CeeApp { selector, protocol, oui: [0, 0x1b, 0x21], priorities };
     let apps = CeeApps::new(vec![app(0, 0x8906, 0x08), app(1, 3260, 0x10), app(0, 0x8914, 0x08)]).unwrap();
     let on = head(true, false, false);
     golden(
@@ -169,7 +168,8 @@ fn tlvs_that_do_not_fit_are_left_out_whole() {
     let text = "x".repeat(255);
     let mut tlvs = vec![Tlv::SystemDescription(Text::new(&text)); 7];
     tlvs.push(Tlv::Pvid(1));
-    let pdu = Lldpdu { chassis: ChassisId::local("c").unwrap(), port: PortId::local("p").unwrap(), ttl: 1, tlvs };
+    let pdu =
+        Lldpdu { chassis: ChassisId::local("c").unwrap(), port: PortId::local("p").unwrap(), ttl: 1, tlvs };
     let (bytes, left_out) = pdu.emit();
     assert_eq!(left_out, 2, "five of 257 octets fit behind the mandatory ones, and the short one");
     assert!(bytes.len() <= 1500);

@@ -1,5 +1,6 @@
 //! {IEEE, CEE, CIN} x {willing, not} x {peer willing, not} between two of our own agents: both ends'
 //! operational values are what the rules say, within five seconds of link up.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -136,7 +137,8 @@ fn auto_follows_a_legacy_peer() {
 #[test]
 fn equal_macs_keep_their_own() {
     let config = |side: DcbxConfig| with(side, Mode::Ieee, true);
-    let mut cable = Cable::new(vec![common::agent(LOW, config(side_a())), common::agent(LOW, config(side_b()))]);
+    let mut cable =
+        Cable::new(vec![common::agent(LOW, config(side_a())), common::agent(LOW, config(side_b()))]);
     cable.link(true);
     cable.run_secs(5);
     // The same MAC names the same chassis: what tells them apart is the source of their frames only.

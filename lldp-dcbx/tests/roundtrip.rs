@@ -1,4 +1,5 @@
 //! Whatever a repr can hold survives emit and parse; whatever parses, emits what it came from.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lldp_dcbx::wire::app::{AppEntry, AppTable, AppVlanEntry, AppVlanTable, Selector};
 use lldp_dcbx::wire::basic::{Capabilities, ManagementAddress, Text};
@@ -65,9 +66,14 @@ fn cee() -> impl Strategy<Value = Tlv> {
         .prop_map(|(h, g, s, n)| (h, PriorityGroups::new(g, s, n).unwrap()));
     let pfc = (head(0), any::<u8>(), any::<u8>())
         .prop_map(|(h, e, max_priorities)| (h, LegacyPfc { enabled: PrioritySet(e), max_priorities }));
-    let app = (0..4_u8, any::<u16>(), any::<[u8; 3]>(), any::<u8>()).prop_map(|(selector, protocol, o, priorities)| {
-        CeeApp { selector, protocol, oui: [o[0] & 0xfc, o[1], o[2]], priorities }
-    });
+    let app = (0..4_u8, any::<u16>(), any::<[u8; 3]>(), any::<u8>()).prop_map(
+        |(selector, protocol, o, priorities)| CeeApp {
+            selector,
+            protocol,
+            oui: [o[0] & 0xfc, o[1], o[2]],
+            priorities,
+        },
+    );
     let apps = (head(0), prop::collection::vec(app, 0..=CeeApps::MAX))
         .prop_map(|(h, a)| (h, CeeApps::new(a).unwrap()));
     (control(), prop::option::of(pg), prop::option::of(pfc), prop::option::of(apps))
@@ -75,8 +81,11 @@ fn cee() -> impl Strategy<Value = Tlv> {
 }
 
 fn cin() -> impl Strategy<Value = Tlv> {
-    let priority = (0..8_u8, 0..4_u8, any::<u8>())
-        .prop_map(|(group, strict, percent)| CinPriority { group, strict, percent });
+    let priority = (0..8_u8, 0..4_u8, any::<u8>()).prop_map(|(group, strict, percent)| CinPriority {
+        group,
+        strict,
+        percent,
+    });
     let pg = (head(0), shares(), prop::array::uniform8(priority))
         .prop_map(|(h, s, p)| (h, BandwidthGroups::new(s, p).unwrap()));
     let pfc = (head(0), any::<u8>())
@@ -131,12 +140,9 @@ fn basic() -> impl Strategy<Value = Tlv> {
         any::<u16>().prop_map(Tlv::Pvid),
         any::<u16>().prop_map(Tlv::MaxFrameSize),
         (1..=4094_u16, bytes(1..=32)).prop_map(|(v, n)| Tlv::VlanName(VlanName::new(v, &n).unwrap())),
-        any::<(u8, u32, bool)>()
-            .prop_map(|(status, port, in_8023_form)| Tlv::LinkAggregation(LinkAggregation {
-                status,
-                port,
-                in_8023_form
-            })),
+        any::<(u8, u32, bool)>().prop_map(|(status, port, in_8023_form)| Tlv::LinkAggregation(
+            LinkAggregation { status, port, in_8023_form }
+        )),
         raw,
         foreign,
     ]

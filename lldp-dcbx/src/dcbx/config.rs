@@ -204,11 +204,15 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Capability => f.write_str("a port has 1 to 8 traffic classes and PFC for 0 to 8 priorities"),
+            Self::Capability => {
+                f.write_str("a port has 1 to 8 traffic classes and PFC for 0 to 8 priorities")
+            }
             Self::Value(e) => write!(f, "local configuration: {e}"),
             Self::Unassigned => f.write_str("local ETS configuration leaves a priority without a class"),
             Self::AllCnpv => f.write_str("at least one priority must not be for congestion notification"),
-            Self::TooManyApplications => f.write_str("CEE carries at most 64 applications: use fewer, or mode = \"ieee\""),
+            Self::TooManyApplications => {
+                f.write_str("CEE carries at most 64 applications: use fewer, or mode = \"ieee\"")
+            }
             Self::Name => f.write_str("chassis and port ID need 1 to 255 octets"),
         }
     }

@@ -217,7 +217,10 @@ impl fmt::Display for Diagnosis {
             Self::Off { feature, at_peer: false } => write!(f, "{feature} is switched off here"),
             Self::Incompatible { feature, willing } => {
                 let who = if *willing { "both ends are" } else { "neither end is" };
-                write!(f, "{feature} is off: {who} willing and the settings differ; make one end willing, or both equal")
+                write!(
+                    f,
+                    "{feature} is off: {who} willing and the settings differ; make one end willing, or both equal"
+                )
             }
             Self::NotAcknowledged { seq, acked } => {
                 write!(f, "peer has not acknowledged the present settings (sent {seq}, acknowledged {acked})")

@@ -39,7 +39,12 @@ pub(crate) fn own_rules(config: &DcbxConfig) -> Vec<AppRule> {
 }
 
 /// What holds with this peer, and what a person should know about it.
-pub(crate) fn evaluate(config: &DcbxConfig, own_mac: Mac, peer: &Peer, why: &mut Vec<Diagnosis>) -> Operational {
+pub(crate) fn evaluate(
+    config: &DcbxConfig,
+    own_mac: Mac,
+    peer: &Peer,
+    why: &mut Vec<Diagnosis>,
+) -> Operational {
     let mut oper = local(config, Dialect::Ieee);
     if let Some(table) = ets(config, peer, why) {
         oper.ets.value = table;

@@ -6,7 +6,7 @@ use super::legacy::peer::LegacyPeer;
 use crate::error::{Error, Violation};
 use crate::lldp::{Neighbor, NeighborId};
 use crate::types::Mac;
-use crate::wire::app::{AppTable, AppVlanTable, AppView, AppVlanView};
+use crate::wire::app::{AppTable, AppView, AppVlanTable, AppVlanView};
 use crate::wire::basic::Text;
 use crate::wire::cee::CeeView;
 use crate::wire::cin::CinView;
@@ -92,7 +92,7 @@ pub struct Peer {
 
 impl Peer {
     /// Looks at what a neighbour sent.
-    pub fn new(neighbor: &Neighbor, capability: &Capability) -> Self {
+    pub fn new(neighbor: &Neighbor, capability: Capability) -> Self {
         let mut peer = Self {
             id: neighbor.id(),
             mac: neighbor.mac(),
@@ -118,34 +118,35 @@ impl Peer {
         if dialect == Dialect::Cin { &self.cin } else { &self.cee }
     }
 
-    fn take(&mut self, tlv: TlvView<'_>, capability: &Capability) {
+    fn take(&mut self, tlv: TlvView<'_>, capability: Capability) {
         let (kind, v) = (tlv.kind(), tlv.value);
         let ieee = &mut self.ieee;
         match kind {
             Kind::SystemName => self.system_name = Text::parse(kind, v).ok(),
-            Kind::EtsConfiguration => ieee.ets.take(
-                kind,
-                checked(EtsView::new_checked(kind, v), |v| Ok(EtsConfiguration::parse(&v)?)),
-            ),
-            Kind::EtsRecommendation => ieee.recommendation.take(
-                kind,
-                checked(EtsView::new_checked(kind, v), |v| capability.ets(EtsTable::parse(&v)?)),
-            ),
+            Kind::EtsConfiguration => ieee
+                .ets
+                .take(kind, checked(EtsView::new_checked(kind, v), |v| Ok(EtsConfiguration::parse(&v)?))),
+            Kind::EtsRecommendation => ieee
+                .recommendation
+                .take(kind, checked(EtsView::new_checked(kind, v), |v| capability.ets(EtsTable::parse(&v)?))),
             Kind::Pfc => ieee.pfc.take(kind, checked(PfcView::new_checked(v), |v| Ok(Pfc::parse(&v)?))),
             Kind::AppPriority => {
                 ieee.app.take(kind, checked(AppView::new_checked(v), |v| Ok(AppTable::parse(&v))));
             }
             Kind::AppVlan => {
-                ieee.app_vlan.take(kind, checked(AppVlanView::new_checked(v), |v| Ok(AppVlanTable::parse(&v)?)));
+                ieee.app_vlan
+                    .take(kind, checked(AppVlanView::new_checked(v), |v| Ok(AppVlanTable::parse(&v)?)));
             }
             Kind::CongestionNotification => {
                 ieee.congestion.take(kind, checked(CongestionView::new_checked(v), |v| Ok(v.into())));
             }
             Kind::Cee => {
-                self.cee.take(kind, checked(CeeView::new_checked(v), |v| Ok(LegacyPeer::cee(&v, capability))));
+                self.cee
+                    .take(kind, checked(CeeView::new_checked(v), |v| Ok(LegacyPeer::cee(&v, capability))));
             }
             Kind::Cin => {
-                self.cin.take(kind, checked(CinView::new_checked(v), |v| Ok(LegacyPeer::cin(&v, capability))));
+                self.cin
+                    .take(kind, checked(CinView::new_checked(v), |v| Ok(LegacyPeer::cin(&v, capability))));
             }
             _ => {}
         }

@@ -185,13 +185,13 @@ impl Dcbx {
                 why.push(self.nobody(lldp));
                 None
             }
-            (1, _) => first.map(|n| Peer::new(n, &self.config.capability)),
+            (1, _) => first.map(|n| Peer::new(n, self.config.capability)),
             (_, MultiPeer::Disable) => {
                 why.push(Diagnosis::ManyPeers { known });
                 None
             }
             (_, MultiPeer::KeepFirst) => {
-                let peer = first.map(|n| Peer::new(n, &self.config.capability));
+                let peer = first.map(|n| Peer::new(n, self.config.capability));
                 let name = peer.as_ref().map(describe).unwrap_or_default();
                 why.push(Diagnosis::FirstPeer { peer: name, ignored: known - 1 });
                 peer
@@ -201,7 +201,7 @@ impl Dcbx {
 
     fn nobody(&self, lldp: &GroupAgent) -> Diagnosis {
         if let Some(n) = lldp.neighbors().next() {
-            return Diagnosis::NoDcbx { neighbor: describe(&Peer::new(n, &self.config.capability)) };
+            return Diagnosis::NoDcbx { neighbor: describe(&Peer::new(n, self.config.capability)) };
         }
         if self.had_peer { Diagnosis::PeerGone } else { Diagnosis::NoNeighbor }
     }
@@ -228,13 +228,7 @@ fn first_of<'a>(candidates: &[&'a Neighbor], current: Option<NeighborId>) -> Opt
 }
 
 /// Tells a person that the peer does not speak this port's dialect at the moment.
-fn mismatch(
-    mode: Mode,
-    dialect: Dialect,
-    peer: Option<&Peer>,
-    lldp: &GroupAgent,
-    why: &mut Vec<Diagnosis>,
-) {
+fn mismatch(mode: Mode, dialect: Dialect, peer: Option<&Peer>, lldp: &GroupAgent, why: &mut Vec<Diagnosis>) {
     let Some(p) = peer.filter(|p| !p.spoken.has(dialect)) else { return };
     let Some(theirs) = p.spoken.best() else { return };
     why.push(if mode == Mode::Auto {

@@ -233,7 +233,11 @@ fn judge(pdu: &PduView<'_>, stats: &mut Statistics) {
         let kind = tlv.kind();
         let once = !matches!(
             kind,
-            Kind::ManagementAddress | Kind::VlanName | Kind::LinkAggregation | Kind::OtherOrganisation | Kind::Other
+            Kind::ManagementAddress
+                | Kind::VlanName
+                | Kind::LinkAggregation
+                | Kind::OtherOrganisation
+                | Kind::Other
         );
         let parsed = if once && !seen.insert(kind) {
             Err(Error::from(Violation::Duplicate(kind)))

@@ -186,12 +186,15 @@ impl ManagementAddress {
 impl fmt::Display for ManagementAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.family, self.address.as_slice()) {
-            (1, [a, b, c, d]) => core::net::Ipv4Addr::new(*a, *b, *c, *d).fmt(f),
-            (2, a) if a.len() == 16 => {
-                let six: [u8; 16] = core::array::from_fn(|i| a[i]);
+            (1, four) if four.len() == 4 => {
+                let four: [u8; 4] = core::array::from_fn(|i| four[i]);
+                core::net::Ipv4Addr::from(four).fmt(f)
+            }
+            (2, six) if six.len() == 16 => {
+                let six: [u8; 16] = core::array::from_fn(|i| six[i]);
                 core::net::Ipv6Addr::from(six).fmt(f)
             }
-            (_, a) => a.iter().try_for_each(|b| write!(f, "{b:02x}")),
+            (_, other) => other.iter().try_for_each(|b| write!(f, "{b:02x}")),
         }
     }
 }

@@ -135,12 +135,7 @@ pub struct CeeApp {
 
 impl CeeApp {
     fn parse(e: &[u8]) -> Self {
-        Self {
-            selector: e[2] & 3,
-            protocol: be16(e, 0),
-            oui: [e[2] & 0xfc, e[3], e[4]],
-            priorities: e[5],
-        }
+        Self { selector: e[2] & 3, protocol: be16(e, 0), oui: [e[2] & 0xfc, e[3], e[4]], priorities: e[5] }
     }
 
     fn emit(self, out: &mut Vec<u8>) {

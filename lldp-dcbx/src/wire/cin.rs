@@ -25,7 +25,7 @@ pub enum CinApp {
     Fcoe = 0,
     /// iSCSI (port 3260).
     Iscsi = 1,
-    /// FCoE initialisation (ethertype 0x8914).
+    /// Initialisation of that protocol (ethertype 0x8914).
     Fip = 2,
 }
 

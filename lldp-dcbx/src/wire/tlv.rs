@@ -22,7 +22,7 @@ pub struct TlvView<'a> {
     pub value: &'a [u8],
 }
 
-impl<'a> TlvView<'a> {
+impl TlvView<'_> {
     /// Organisation and subtype of a TLV of type 127 that is long enough to have them.
     pub fn organisation(&self) -> Option<([u8; 3], u8)> {
         match (self.ty, self.value) {
@@ -223,9 +223,7 @@ impl Tlv {
             Kind::AppVlan => Self::AppVlan(AppVlanTable::parse(&AppVlanView::new_checked(v)?)?),
             Kind::Cee => Self::Cee(CeeMessage::parse(&CeeView::new_checked(v)?)?),
             Kind::Cin => Self::Cin(CinMessage::parse(&CinView::new_checked(v)?)?),
-            _ => Self::Unknown(
-                RawTlv::new(tlv.ty, v).ok_or(Malformed::DuplicateMandatory { ty: tlv.ty })?,
-            ),
+            _ => Self::Unknown(RawTlv::new(tlv.ty, v).ok_or(Malformed::DuplicateMandatory { ty: tlv.ty })?),
         })
     }
 

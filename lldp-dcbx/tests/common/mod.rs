@@ -1,5 +1,6 @@
 //! A cable between agents in virtual time.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
@@ -8,35 +9,35 @@ use lldp_dcbx::wire::app::{AppEntry, AppTable, Selector};
 use lldp_dcbx::wire::ets::{EtsTable, Tsa};
 use lldp_dcbx::{Agent, AgentConfig, Event, Mac, Operational, Priority, PrioritySet, Time};
 
-pub const LOW: Mac = Mac([2, 0, 0, 0, 0, 1]);
-pub const HIGH: Mac = Mac([2, 0, 0, 0, 0, 9]);
+pub(crate) const LOW: Mac = Mac([2, 0, 0, 0, 0, 1]);
+pub(crate) const HIGH: Mac = Mac([2, 0, 0, 0, 0, 9]);
 
 /// Every frame sent goes to all others, at once.
-pub struct Cable {
-    pub now: Time,
-    pub ends: Vec<Agent>,
+pub(crate) struct Cable {
+    pub(crate) now: Time,
+    pub(crate) ends: Vec<Agent>,
     /// Frames that were sent: when, by whom, the octets.
-    pub log: Vec<(Time, usize, Vec<u8>)>,
-    pub events: Vec<(usize, Event)>,
+    pub(crate) log: Vec<(Time, usize, Vec<u8>)>,
+    pub(crate) events: Vec<(usize, Event)>,
 }
 
 impl Cable {
-    pub fn new(ends: Vec<Agent>) -> Self {
+    pub(crate) fn new(ends: Vec<Agent>) -> Self {
         Self { now: Time::from_secs(1), ends, log: Vec::new(), events: Vec::new() }
     }
 
-    pub fn pair(a: DcbxConfig, b: DcbxConfig) -> Self {
+    pub(crate) fn pair(a: DcbxConfig, b: DcbxConfig) -> Self {
         Self::new(vec![agent(LOW, a), agent(HIGH, b)])
     }
 
-    pub fn link(&mut self, up: bool) {
+    pub(crate) fn link(&mut self, up: bool) {
         for end in &mut self.ends {
             end.handle_link(up, self.now);
         }
         self.exchange();
     }
 
-    pub fn run(&mut self, d: Duration) {
+    pub(crate) fn run(&mut self, d: Duration) {
         let until = self.now + d;
         loop {
             self.exchange();
@@ -51,7 +52,7 @@ impl Cable {
         self.now = until;
     }
 
-    pub fn run_secs(&mut self, s: u64) {
+    pub(crate) fn run_secs(&mut self, s: u64) {
         self.run(Duration::from_secs(s));
     }
 
@@ -79,45 +80,45 @@ impl Cable {
         }
     }
 
-    pub fn oper(&self, end: usize) -> &Operational {
+    pub(crate) fn oper(&self, end: usize) -> &Operational {
         self.ends[end].operational().unwrap()
     }
 
-    pub fn says(&self, end: usize) -> Vec<String> {
+    pub(crate) fn says(&self, end: usize) -> Vec<String> {
         self.ends[end].diagnoses().iter().map(ToString::to_string).collect()
     }
 
-    pub fn sent_by(&self, end: usize) -> usize {
+    pub(crate) fn sent_by(&self, end: usize) -> usize {
         self.log.iter().filter(|(_, who, _)| *who == end).count()
     }
 }
 
-pub fn agent(mac: Mac, dcbx: DcbxConfig) -> Agent {
+pub(crate) fn agent(mac: Mac, dcbx: DcbxConfig) -> Agent {
     let config = AgentConfig { dcbx: Some(dcbx), ..AgentConfig::new(mac, "p0") };
     Agent::new(config, mac, Time::from_secs(1)).unwrap()
 }
 
-pub fn prios(list: &[u8]) -> PrioritySet {
+pub(crate) fn prios(list: &[u8]) -> PrioritySet {
     list.iter().map(|p| Priority::new(*p).unwrap()).collect()
 }
 
-pub fn ets(classes: [u8; 8], shares: &[u8]) -> EtsTable {
+pub(crate) fn ets(classes: [u8; 8], shares: &[u8]) -> EtsTable {
     let mut bandwidth = [0; 8];
     bandwidth[..shares.len()].copy_from_slice(shares);
     let tsa = std::array::from_fn(|c| if bandwidth[c] > 0 { Tsa::Ets } else { Tsa::Strict });
     EtsTable::new(classes, bandwidth, tsa).unwrap()
 }
 
-pub fn app(selector: Selector, protocol: u16, priority: u8) -> AppEntry {
+pub(crate) fn app(selector: Selector, protocol: u16, priority: u8) -> AppEntry {
     AppEntry { selector, protocol, priority: Priority::new(priority).unwrap() }
 }
 
-pub fn apps(list: &[AppEntry]) -> AppTable {
+pub(crate) fn apps(list: &[AppEntry]) -> AppTable {
     AppTable::new(list.to_vec()).unwrap()
 }
 
 /// Two different sets of values.
-pub fn side_a() -> DcbxConfig {
+pub(crate) fn side_a() -> DcbxConfig {
     let table = ets([0, 0, 0, 1, 2, 2, 2, 2], &[30, 30, 40]);
     DcbxConfig {
         ets: table,
@@ -128,7 +129,7 @@ pub fn side_a() -> DcbxConfig {
     }
 }
 
-pub fn side_b() -> DcbxConfig {
+pub(crate) fn side_b() -> DcbxConfig {
     let table = ets([0, 1, 0, 0, 1, 1, 0, 0], &[75, 25]);
     DcbxConfig {
         ets: table,
@@ -139,7 +140,7 @@ pub fn side_b() -> DcbxConfig {
     }
 }
 
-pub fn with(config: DcbxConfig, mode: Mode, willing: bool) -> DcbxConfig {
+pub(crate) fn with(config: DcbxConfig, mode: Mode, willing: bool) -> DcbxConfig {
     let flags = if willing { FeatureFlags::WILLING } else { FeatureFlags::ON };
     DcbxConfig { mode, ets_flags: flags, pfc_flags: flags, app_flags: flags, ..config }
 }

@@ -37,10 +37,10 @@ fn to_cin(table: EtsTable) -> Option<BandwidthGroups> {
         if is_strict(table, group) {
             return CinPriority { group, strict: 2, percent: 0 };
         }
-        let members = classes.iter().filter(|c| **c == group).count();
-        let before = classes[..p].iter().filter(|c| **c == group).count();
+        let members = |of: &[u8]| of.iter().fold(0, |n, c| n + usize::from(*c == group));
+        let (all, before) = (members(&classes), members(&classes[..p]));
         // What does not divide goes to the first members, one each.
-        let percent = 100 / members + usize::from(before < 100 % members);
+        let percent = 100 / all + usize::from(before < 100 % all);
         CinPriority { group, strict: 0, percent: percent as u8 }
     });
     BandwidthGroups::new(table.bandwidth(), priorities).ok()
@@ -51,13 +51,13 @@ fn is_strict(table: EtsTable, class: u8) -> bool {
 }
 
 /// Classes from the priority groups of a CEE peer.
-pub(crate) fn from_cee(groups: PriorityGroups, capability: &Capability) -> Result<EtsTable, Error> {
+pub(crate) fn from_cee(groups: PriorityGroups, capability: Capability) -> Result<EtsTable, Error> {
     from_groups(groups.groups(), groups.percent(), capability)
 }
 
 /// Classes from the bandwidth groups of a CIN peer. Shares inside a group are not kept: the priorities
 /// of a class share it evenly here.
-pub(crate) fn from_cin(groups: BandwidthGroups, capability: &Capability) -> Result<EtsTable, Error> {
+pub(crate) fn from_cin(groups: BandwidthGroups, capability: Capability) -> Result<EtsTable, Error> {
     let priorities = groups.priorities();
     if let Some(p) = priorities.iter().position(|p| !matches!(p.strict, 0 | 2)) {
         return Err(Unsupported::GroupStrict { priority: p as u8 }.into());
@@ -68,7 +68,7 @@ pub(crate) fn from_cin(groups: BandwidthGroups, capability: &Capability) -> Resu
 
 /// A group is the class of its number. The strict priorities get the highest class without a share
 /// that the port has and nobody is in.
-fn from_groups(group_of: [u8; 8], percent: [u8; 8], capability: &Capability) -> Result<EtsTable, Error> {
+fn from_groups(group_of: [u8; 8], percent: [u8; 8], capability: Capability) -> Result<EtsTable, Error> {
     let free = |c: &u8| !group_of.contains(c);
     let unshared = |c: &u8| free(c) && percent[usize::from(*c)] == 0;
     let classes = 0..capability.max_classes;
@@ -99,7 +99,7 @@ pub(crate) fn cin_app(app: CinApp, priorities: PrioritySet) -> CeeApp {
 }
 
 /// A local entry in the form of CEE, without priorities; `None` where CEE has no words for it.
-fn sayable(entry: &AppEntry) -> Option<CeeApp> {
+fn sayable(entry: AppEntry) -> Option<CeeApp> {
     let selector = match entry.selector {
         Selector::Ethertype if entry.protocol != 0 => 0,
         Selector::Tcp | Selector::Udp | Selector::AnyPort => 1,
@@ -114,7 +114,7 @@ pub(crate) fn apps(config: &DcbxConfig, dialect: Dialect) -> (Vec<Vec<CeeApp>>, 
     let mut said: Vec<CeeApp> = Vec::new();
     let mut unsaid = Vec::new();
     for entry in config.app.entries() {
-        let Some(app) = sayable(entry).filter(|a| dialect == Dialect::Cee || cin_kind(*a).is_some()) else {
+        let Some(app) = sayable(*entry).filter(|a| dialect == Dialect::Cee || cin_kind(*a).is_some()) else {
             unsaid.push(*entry);
             continue;
         };

@@ -32,7 +32,7 @@ pub(crate) enum Presence<'a> {
 pub(crate) struct Verdicts {
     ets: Verdict,
     pfc: Verdict,
-    app: Vec<Verdict>,
+    app: Vec<(Verdict, Vec<CeeApp>)>,
 }
 
 /// What holds, the verdicts to send, and what a person should know.
@@ -72,7 +72,7 @@ fn applications(
     judge: Judge<'_>,
     oper: &mut Operational,
     why: &mut Vec<Diagnosis>,
-) -> Vec<Verdict> {
+) -> Vec<(Verdict, Vec<CeeApp>)> {
     let (own_apps, unsaid) = convert::apps(config, judge.dialect);
     if !unsaid.is_empty() && config.app_flags.advertise {
         why.push(Diagnosis::CannotSay { entries: unsaid.len(), dialect: judge.dialect });
@@ -87,17 +87,18 @@ fn applications(
         flags.advertise &= judge.dialect == Dialect::Cee || !ours.is_empty() || flags.willing && heard_it;
         let verdict = judge.feature(Feature::App, flags, heard, |theirs| same_apps(ours, theirs), why);
         let taken = heard.and_then(Heard::value).filter(|_| verdict.take_peer);
+        let sent = with_echo(verdict.case, ours, heard.and_then(Heard::value));
         peers.push(taken.map(|apps| convert::entries(apps)));
-        verdicts.push(verdict);
+        verdicts.push((verdict, sent));
     }
-    let sent = verdicts.iter().filter(|v| v.case != Case::NotAdvertised);
+    let sent = verdicts.iter().map(|(v, _)| v).filter(|v| v.case != Case::NotAdvertised);
     oper.app.active = sent.clone().count() == 0 || sent.clone().any(|v| v.active);
     if peers.iter().any(Option::is_some) {
         oper.app.source = Source::Peer;
         // Own entries stay where the peer's did not take their place.
         let replaced = |r: &AppRule| {
             !unsaid.contains(&r.entry)
-                && peers.iter().zip(&own_apps).any(|(p, ours)| p.is_some() && says(ours, r))
+                && peers.iter().zip(&own_apps).any(|(p, ours)| p.is_some() && says(ours, *r))
         };
         oper.app.value.retain(|r| !replaced(r));
         let theirs = peers.into_iter().flatten().flatten();
@@ -108,14 +109,33 @@ fn applications(
     verdicts
 }
 
-fn says(apps: &[CeeApp], rule: &AppRule) -> bool {
+/// The list to send also names the peer's applications that have no entry here: with the peer's
+/// priorities where the port is about to take them, else with no priority at all, which is what holds
+/// here. lldpad signals an error for an application that its peer does not name, and then commits none
+/// of the features. Nothing of this outlives the peer's own entry: two willing ends do not do it for
+/// each other, and a name without a priority is not repeated.
+fn with_echo(case: Case, ours: &[CeeApp], theirs: Option<&Vec<CeeApp>>) -> Vec<CeeApp> {
+    let mask = match case {
+        Case::TakePeer => 0xff,
+        Case::GivePeer => 0,
+        _ => return ours.to_vec(),
+    };
+    let unknown = |t: &&CeeApp| {
+        t.priorities != 0 && !ours.iter().any(|o| (o.selector, o.protocol) == (t.selector, t.protocol))
+    };
+    let echo = theirs.into_iter().flatten().filter(unknown);
+    let echo = echo.map(|t| CeeApp { priorities: t.priorities & mask, ..*t });
+    ours.iter().copied().chain(echo).take(CeeApps::MAX).collect()
+}
+
+fn says(apps: &[CeeApp], rule: AppRule) -> bool {
     apps.iter().any(|a| a.protocol == rule.entry.protocol)
 }
 
-/// Order does not matter: the lists say the same.
+/// Neither order nor entries without a priority matter: the lists say the same.
 fn same_apps(ours: &[CeeApp], theirs: &[CeeApp]) -> bool {
     let sorted = |apps: &[CeeApp]| {
-        let mut apps = apps.to_vec();
+        let mut apps: Vec<CeeApp> = apps.iter().filter(|a| a.priorities != 0).copied().collect();
         apps.sort_unstable();
         apps
     };
@@ -201,20 +221,17 @@ pub(crate) fn tlv(config: &DcbxConfig, dialect: Dialect, verdicts: &Verdicts, co
     let max_priorities = if dialect == Dialect::Cee { config.capability.pfc_priorities } else { 0 };
     let pfc = LegacyPfc { enabled: config.pfc, max_priorities };
     let pfc = sent(&verdicts.pfc).then(|| (head(config.pfc_flags, &verdicts.pfc, 0), pfc));
-    let (lists, _) = convert::apps(config, dialect);
     if dialect == Dialect::Cin {
         let app = |i: usize| {
-            let verdict = verdicts.app.get(i).filter(|v| sent(v))?;
-            let priorities = lists.get(i)?.iter().fold(0, |all, a| all | a.priorities);
+            let (verdict, apps) = verdicts.app.get(i).filter(|(v, _)| sent(v))?;
+            let priorities = apps.iter().fold(0, |all, a| all | a.priorities);
             Some((head(config.app_flags, verdict, i as u8), PrioritySet(priorities)))
         };
         let pg = if let Some(Groups::Cin(g)) = groups { Some((pg_head, g)) } else { None };
         return Tlv::Cin(CinMessage::new(control, pg, pfc, [app(0), app(1), app(2)]));
     }
     let pg = if let Some(Groups::Cee(g)) = groups { Some((pg_head, g)) } else { None };
-    let app = verdicts.app.first().filter(|v| sent(v)).and_then(|v| {
-        let list = CeeApps::new(lists.into_iter().next()?)?;
-        Some((head(config.app_flags, v, 0), list))
-    });
+    let app = verdicts.app.first().filter(|(v, _)| sent(v));
+    let app = app.and_then(|(v, apps)| Some((head(config.app_flags, v, 0), CeeApps::new(apps.clone())?)));
     Tlv::Cee(CeeMessage::new(control, pg, pfc, app))
 }

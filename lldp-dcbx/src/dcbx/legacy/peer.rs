@@ -97,7 +97,7 @@ pub struct LegacyPeer {
 
 impl LegacyPeer {
     /// From a CEE TLV.
-    pub fn cee(v: &CeeView<'_>, capability: &Capability) -> Self {
+    pub fn cee(v: &CeeView<'_>, capability: Capability) -> Self {
         let groups = |g| Ok(Offer { groups: Groups::Cee(g), table: convert::from_cee(g, capability)? });
         Self {
             control: v.control(),
@@ -108,7 +108,7 @@ impl LegacyPeer {
     }
 
     /// From a CIN TLV.
-    pub fn cin(v: &CinView<'_>, capability: &Capability) -> Self {
+    pub fn cin(v: &CinView<'_>, capability: Capability) -> Self {
         let groups = |g| Ok(Offer { groups: Groups::Cin(g), table: convert::from_cin(g, capability)? });
         let app = |app| Heard::new(v.app(app), |p| Ok(vec![convert::cin_app(app, p)]));
         Self {

@@ -150,14 +150,8 @@ pub fn markdown() -> String {
     let mut out = String::from("| case | configuration | operational | Error |\n|---|---|---|---|\n");
     for (case, which, works, fault) in RULES {
         // Writing to a String can't fail.
-        let _ = writeln!(
-            out,
-            "| {} | {} | {} | {} |",
-            case.label(),
-            which.label(),
-            works.label(),
-            fault.label()
-        );
+        let _ =
+            writeln!(out, "| {} | {} | {} | {} |", case.label(), which.label(), works.label(), fault.label());
     }
     out
 }
