@@ -43,7 +43,7 @@ pub struct Row<S: 'static, G: 'static, A: 'static> {
 pub struct Table<S: 'static, G: 'static, A: 'static> {
     /// Title of the diagram.
     pub name: &'static str,
-    /// The state in which it begins; its actions run at the first step.
+    /// The state in which it begins; whoever makes a machine has it [`Table::enter`] that state.
     pub initial: S,
     /// Transitions from any state, which also hold the machine there while they are true.
     pub global: &'static [(G, S)],

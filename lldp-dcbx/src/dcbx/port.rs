@@ -86,7 +86,12 @@ impl Dcbx {
         mismatch(self.config.mode, dialect, peer.as_ref(), lldp, &mut why);
         // A peer that does not speak the port's dialect is shown, and else counts for nothing.
         let partner = peer.as_ref().filter(|p| p.spoken.has(dialect));
-        let (operational, tlvs) = self.evaluate(dialect, partner, &mut why);
+        let (operational, mut tlvs) = self.evaluate(dialect, partner, &mut why);
+        if self.config.mode == Mode::Auto && best.is_some_and(|b| b != dialect) {
+            // Silent until the change is due: an lldpad set to IEEE gives DCBX up at the first
+            // legacy TLV that it hears.
+            tlvs.clear();
+        }
         self.had_peer |= partner.is_some();
         self.count(&why);
         let changed = Changed {

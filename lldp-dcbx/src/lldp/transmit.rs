@@ -41,7 +41,7 @@ pub(super) struct Transmit {
 
 impl Transmit {
     pub(super) fn new(config: LldpConfig, now: Time) -> Self {
-        Self {
+        let mut machines = Self {
             config,
             tx: TRANSMIT.initial,
             timer: TIMER.initial,
@@ -56,7 +56,11 @@ impl Transmit {
             tick: None,
             shutdown_until: None,
             send: None,
-        }
+        };
+        let (mut tx, mut timer) = (machines.tx, machines.timer);
+        TRANSMIT.enter(TRANSMIT.initial, &mut tx, &mut machines);
+        TIMER.enter(TIMER.initial, &mut timer, &mut machines);
+        machines
     }
 
     pub(super) fn set_config(&mut self, config: LldpConfig) {

@@ -28,20 +28,13 @@ fn to_cee(table: EtsTable, max_classes: u8) -> Option<PriorityGroups> {
     PriorityGroups::new(table.classes().map(group), table.bandwidth(), max_classes).ok()
 }
 
-/// A class is the bandwidth group of its number, and its priorities share it evenly; strict ones are
+/// A class is the bandwidth group of its number, and the only class in it: each of its priorities says
+/// that this class has all of the group (lldpad counts a class once and wants 100). Strict ones are
 /// strict on the link.
 fn to_cin(table: EtsTable) -> Option<BandwidthGroups> {
-    let classes = table.classes();
-    let priorities = core::array::from_fn(|p| {
-        let group = classes[p];
-        if is_strict(table, group) {
-            return CinPriority { group, strict: 2, percent: 0 };
-        }
-        let members = |of: &[u8]| of.iter().fold(0, |n, c| n + usize::from(*c == group));
-        let (all, before) = (members(&classes), members(&classes[..p]));
-        // What does not divide goes to the first members, one each.
-        let percent = 100 / all + usize::from(before < 100 % all);
-        CinPriority { group, strict: 0, percent: percent as u8 }
+    let priorities = table.classes().map(|group| {
+        let strict = is_strict(table, group);
+        CinPriority { group, strict: if strict { 2 } else { 0 }, percent: if strict { 0 } else { 100 } }
     });
     BandwidthGroups::new(table.bandwidth(), priorities).ok()
 }

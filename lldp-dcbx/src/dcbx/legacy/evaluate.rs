@@ -81,10 +81,11 @@ fn applications(
     let mut verdicts = Vec::new();
     for (i, ours) in own_apps.iter().enumerate() {
         let heard = judge.heard(|p| p.app.get(i).unwrap_or(&Heard::Absent));
-        let heard_it = heard.is_some_and(|h| *h != Heard::Absent);
+        let named = |apps: &Vec<CeeApp>| apps.iter().any(|a| a.priorities != 0);
+        let asked_for = heard.and_then(Heard::value).is_some_and(named);
         let mut flags = config.app_flags;
-        // CIN sends a feature per application: those that are configured, or asked for by the peer.
-        flags.advertise &= judge.dialect == Dialect::Cee || !ours.is_empty() || flags.willing && heard_it;
+        // CIN sends a feature per application: those that are configured, or named by the peer.
+        flags.advertise &= judge.dialect == Dialect::Cee || !ours.is_empty() || asked_for;
         let verdict = judge.feature(Feature::App, flags, heard, |theirs| same_apps(ours, theirs), why);
         let taken = heard.and_then(Heard::value).filter(|_| verdict.take_peer);
         let sent = with_echo(verdict.case, ours, heard.and_then(Heard::value));
