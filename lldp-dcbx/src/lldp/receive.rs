@@ -218,6 +218,9 @@ impl<'f> Step<'_, 'f> {
         if new {
             bump(&mut self.stats.inserts);
             self.rx.new_neighbor = true;
+            // There is room again: the newcomer may be the one that was refused, and whoever else was
+            // comes in, or is refused again, with its next LLDPDU.
+            self.rx.neighbors.dcbx_refused_until = None;
         }
         judge(&pdu, self.stats);
         let change = if new { NeighborChange::Added(id) } else { NeighborChange::Changed(id) };
