@@ -120,6 +120,7 @@ pub enum Event {
 /// all three afterwards.
 #[derive(Debug)]
 pub struct Agent {
+    mac: Mac,
     groups: Vec<GroupAgent>,
     info: LocalInfo,
     dcbx: Option<Dcbx>,
@@ -143,6 +144,7 @@ impl Agent {
         let more = Group::ALL.into_iter().skip(1).filter(|g| config.more_groups.contains(g));
         let groups = core::iter::once(Group::NearestBridge).chain(more);
         let mut agent = Self {
+            mac,
             groups: groups.map(|g| GroupAgent::new(g, config.lldp, mac, ids.clone(), now)).collect(),
             info: config.info,
             dcbx: config.dcbx.map(|d| Dcbx::new(d, mac)),
@@ -190,17 +192,24 @@ impl Agent {
         self.settle(true, now);
     }
 
-    /// Replaces the local side of DCBX.
+    /// Replaces the local side of DCBX, or starts it.
     ///
     /// # Errors
     /// When it is not legal or more than the port can do; then nothing changes.
     pub fn update_dcbx(&mut self, config: DcbxConfig, now: Time) -> Result<(), ConfigError> {
         config.check()?;
-        if let Some(dcbx) = &mut self.dcbx {
-            dcbx.config = config;
-            self.settle(true, now);
+        match &mut self.dcbx {
+            Some(dcbx) => dcbx.config = config,
+            none => *none = Some(Dcbx::new(config, self.mac)),
         }
+        self.settle(true, now);
         Ok(())
+    }
+
+    /// Stops DCBX: LLDP goes on without its TLVs.
+    pub fn remove_dcbx(&mut self, now: Time) {
+        self.dcbx = None;
+        self.settle(true, now);
     }
 
     /// Replaces timers and limits.

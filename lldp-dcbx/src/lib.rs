@@ -33,6 +33,7 @@ pub mod dcbx;
 pub mod error;
 pub mod lldp;
 pub mod machine;
+pub mod roles;
 pub mod time;
 pub mod types;
 pub mod views;

@@ -129,7 +129,7 @@ fn two_peers_are_none_or_the_first_stays() {
     assert_eq!(a.operational().unwrap().pfc_enabled(), prios(&[1, 4]));
 }
 
-/// A flood of DCBX neighbours, before or after the real one: bounded, and multi_peer means what it says.
+/// A flood of DCBX neighbours, before or after the real one: bounded, and `multi_peer` means what it says.
 #[test]
 fn a_flood_of_peers_neither_grows_memory_nor_moves_a_kept_peer() {
     for (dcbx, real_first) in [(true, true), (true, false), (false, true), (false, false)] {
@@ -141,9 +141,10 @@ fn a_flood_of_peers_neither_grows_memory_nor_moves_a_kept_peer() {
                 a.handle_frame(&real, at(2));
             }
             for n in 0..20_000_u32 {
-                let [b, c, d, e] = n.to_be_bytes();
+                let number = n.to_be_bytes();
+                let mac = Mac(std::array::from_fn(|i| if i < 2 { 6 } else { number[i - 2] }));
                 let tlvs = if dcbx { pfc(false, &[7]) } else { vec![] };
-                a.handle_frame(&says(Mac([6, 6, b, c, d, e]), 60, &tlvs), at(3));
+                a.handle_frame(&says(mac, 60, &tlvs), at(3));
             }
             a.handle_frame(&real, at(4));
             assert!(a.neighbors(Group::NearestBridge).count() <= 8, "{case}");
@@ -181,16 +182,28 @@ fn bad_values_are_reported_and_not_applied() {
     let cases: Vec<(Vec<u8>, &str, [u64; 3])> = vec![
         (ets_with(classes, [60, 30, 0, 0, 0, 0, 0, 0], tsa), "peer's ETS shares sum to 90", [0, 1, 0]),
         (ets_with([9, 0, 0, 0, 0, 0, 0, 0], shares, tsa), "class 9, which does not exist", [0, 1, 0]),
-        (ets_with([7, 0, 0, 0, 0, 0, 0, 0], shares, tsa), "needs class 7, this port has classes 0 to 3", [0, 0, 1]),
+        (
+            ets_with([7, 0, 0, 0, 0, 0, 0, 0], shares, tsa),
+            "needs class 7, this port has classes 0 to 3",
+            [0, 0, 1],
+        ),
         (ets_with(classes, shares, [1, 2, 0, 0, 0, 0, 0, 0]), "algorithm credit-based", [0, 0, 1]),
         (vec![0xfe, 0x07, 0, 0x80, 0xc2, 0x0a, 0, 0, 0], "ETS Recommendation TLV with 7 octets", [1, 0, 0]),
-        (vec![0xfe, 0x06, 0, 0x80, 0xc2, 0x0b, 0x01, 0x12], "PFC is enabled for 1,4 although its capability is 1", [0, 1, 0]),
+        (
+            vec![0xfe, 0x06, 0, 0x80, 0xc2, 0x0b, 0x01, 0x12],
+            "PFC is enabled for 1,4 although its capability is 1",
+            [0, 1, 0],
+        ),
         (vec![0xfe, 0x06, 0, 0x80, 0xc2, 0x0b, 0x08, 0x3f], "this port can do 3 of them", [0, 0, 1]),
         (vec![0xfe, 0x05, 0, 0x80, 0xc2, 0x0b, 0x08], "PFC TLV with 5 octets", [1, 0, 0]),
         (vec![0xfe, 0x07, 0, 0x80, 0xc2, 0x0b, 0x08, 0x12, 0], "PFC TLV with 7 octets", [1, 0, 0]),
         ([pfc(false, &[1]), pfc(false, &[1])].concat(), "PFC TLV comes twice", [0, 1, 0]),
         ([recommendation(), recommendation()].concat(), "ETS Recommendation TLV comes twice", [0, 1, 0]),
-        (vec![0xfe, 0x07, 0, 0x80, 0xc2, 0x0c, 0, 0x61, 0x89], "Application Priority TLV with 7 octets", [1, 0, 0]),
+        (
+            vec![0xfe, 0x07, 0, 0x80, 0xc2, 0x0c, 0, 0x61, 0x89],
+            "Application Priority TLV with 7 octets",
+            [1, 0, 0],
+        ),
         (vec![0xfe, 0x08, 0, 0x80, 0xc2, 0x0c, 0, 0x66, 0x89, 6], "selector 6 is reserved", [0, 0, 1]),
         (vec![0xfe, 0x08, 0, 0x80, 0xc2, 0x10, 0, 1, 0x89, 6], "VLAN ID 0 does not exist", [0, 1, 0]),
         (vec![0xfe, 0x05, 0, 0x80, 0xc2, 0x08, 1], "Congestion Notification TLV with 5 octets", [1, 0, 0]),
@@ -247,7 +260,12 @@ fn a_live_change_reaches_the_peer_at_once() {
             cable.ends[1].update_dcbx(next.clone(), now).unwrap();
             cable.run_secs(1);
             let o = cable.oper(0);
-            assert_eq!((o.pfc.value, o.pfc.active), (next.pfc, true), "{mode:?} {change} {:?}", cable.says(0));
+            assert_eq!(
+                (o.pfc.value, o.pfc.active),
+                (next.pfc, true),
+                "{mode:?} {change} {:?}",
+                cable.says(0)
+            );
             assert_eq!(o.ets.value, next.ets, "{mode:?} {change}");
             cable.run_secs(10);
             assert!(cable.says(0).iter().all(|s| !s.contains("acknowledged")), "{:?}", cable.says(0));

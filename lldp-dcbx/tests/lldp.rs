@@ -34,8 +34,8 @@ fn ttl(frame: &[u8]) -> u16 {
 
 /// An LLDP frame of a station with this number.
 fn station(n: u32, ttl: u16, tlvs: Vec<Tlv>) -> Vec<u8> {
-    let [a, b, c, d] = n.to_be_bytes();
-    let mac = Mac([2, 0xff, a, b, c, d]);
+    let number = n.to_be_bytes();
+    let mac = Mac(std::array::from_fn(|i| if i < 2 { 2 } else { number[i - 2] }));
     let pdu = Lldpdu { chassis: ChassisId::mac(mac), port: PortId::local("x").unwrap(), ttl, tlvs };
     frame(Group::NearestBridge.address(), mac, &pdu.emit().0)
 }
@@ -229,7 +229,11 @@ fn admin_status_decides_who_speaks_and_who_listens() {
         cable.link(true);
         cable.run_secs(5);
         assert_eq!(cable.sent_by(0) > 0, status.sends(), "{status:?}");
-        assert_eq!(cable.ends[0].neighbors(Group::NearestBridge).count() > 0, status.receives(), "{status:?}");
+        assert_eq!(
+            cable.ends[0].neighbors(Group::NearestBridge).count() > 0,
+            status.receives(),
+            "{status:?}"
+        );
     }
 }
 

@@ -7,7 +7,7 @@ mod common;
 use common::{Cable, HIGH, LOW, prios, side_a, side_b, with};
 use lldp_dcbx::dcbx::{DcbxConfig, Mode, Source};
 use lldp_dcbx::wire::app::Selector;
-use lldp_dcbx::{Operational, PrioritySet};
+use lldp_dcbx::{Operational, Priority, PrioritySet};
 
 const BOTH: [bool; 2] = [false, true];
 
@@ -24,11 +24,11 @@ fn pfc(o: &Operational) -> (PrioritySet, bool, Source) {
 }
 
 fn fcoe(o: &Operational) -> Option<u8> {
-    o.app_priority(Selector::Ethertype, 0x8906).map(|p| p.value())
+    o.app_priority(Selector::Ethertype, 0x8906).map(Priority::value)
 }
 
 fn iscsi(o: &Operational) -> Option<u8> {
-    o.app_priority(Selector::AnyPort, 3260).map(|p| p.value())
+    o.app_priority(Selector::AnyPort, 3260).map(Priority::value)
 }
 
 #[test]

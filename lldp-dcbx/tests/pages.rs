@@ -16,18 +16,21 @@ fn page() -> String {
          `dcbx/legacy/rules.rs`); a test fails when this page is stale. To write it anew:\n\
          `UPDATE_DOCS=1 cargo test -p lldp-dcbx --test pages`.\n",
     );
-    let mut section = |clause: &str, name: &str, diagram: String| {
-        out.push_str(&format!("\n## {name}\n\n{clause}\n\n{diagram}"));
+    let mut section = |clause: &str, name: &str, diagram: &str| {
+        out += "\n## ";
+        for part in [name, "\n\n", clause, "\n\n", diagram] {
+            out += part;
+        }
     };
-    section("802.1AB 9.2.8, one for each group address.", TRANSMIT.name, TRANSMIT.mermaid());
-    section("802.1AB 9.2.9, one for each group address.", TIMER.name, TIMER.mermaid());
-    section("802.1AB 9.2.10, one for each group address.", RECEIVE.name, RECEIVE.mermaid());
-    section("One for each port. Other modes stay in their dialect.", DIALECT.name, DIALECT.mermaid());
+    section("802.1AB 9.2.8, one for each group address.", TRANSMIT.name, &TRANSMIT.mermaid());
+    section("802.1AB 9.2.9, one for each group address.", TIMER.name, &TIMER.mermaid());
+    section("802.1AB 9.2.10, one for each group address.", RECEIVE.name, &RECEIVE.mermaid());
+    section("One for each port. Other modes stay in their dialect.", DIALECT.name, &DIALECT.mermaid());
     section(
         "What a feature comes to; the first case that applies. CEE never compares priority groups, CIN wants them\n\
          equal; PFC bitmaps must be equal, application lists must say the same.",
         "A feature in CEE and CIN",
-        rules::markdown(),
+        &rules::markdown(),
     );
     out
 }

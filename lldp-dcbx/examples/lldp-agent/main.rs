@@ -58,7 +58,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         }
         agent.handle_timeout(clock());
         let more = obey(&commands, &mut options, &mut agent, clock())?;
-        flush(&mut agent, &socket, clock())?;
+        flush(&mut agent, &socket, clock());
         report(&mut agent, clock())?;
         if !more || end.is_some_and(|e| Instant::now() >= e) {
             break;
@@ -68,17 +68,17 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         socket.wait(next.min(Duration::from_millis(100)))?;
     }
     agent.shutdown(clock());
-    flush(&mut agent, &socket, clock())
+    flush(&mut agent, &socket, clock());
+    Ok(())
 }
 
-fn flush(agent: &mut Agent, socket: &packet::Socket, now: Time) -> Result<(), Box<dyn std::error::Error>> {
+fn flush(agent: &mut Agent, socket: &packet::Socket, now: Time) {
     while let Some(frame) = agent.poll_transmit(now) {
         // A link that is just going down refuses frames; the next one will do.
         if let Err(e) = socket.send(&frame) {
             eprintln!("lldp-agent: send: {e}");
         }
     }
-    Ok(())
 }
 
 fn report(agent: &mut Agent, now: Time) -> io::Result<()> {

@@ -14,7 +14,11 @@ use crate::wire::subtlv::{Control, FeatureHead};
 
 /// What the peer says about one feature.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "kebab-case", bound(serialize = "T: serde::Serialize"))
+)]
 pub enum Heard<T> {
     /// Nothing.
     Absent,
@@ -25,6 +29,7 @@ pub enum Heard<T> {
         /// The head.
         head: FeatureHead,
         /// The value.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "good_or_bad"))]
         value: Result<T, Error>,
     },
 }
@@ -58,6 +63,18 @@ impl<T> Heard<T> {
 
     pub(crate) fn is_duplicate(&self) -> bool {
         matches!(self, Self::Bad(Error::Violation(Violation::Duplicate(_))))
+    }
+}
+
+/// In the words of [`crate::dcbx::peer::Slot`].
+#[cfg(feature = "serde")]
+fn good_or_bad<T: serde::Serialize, S: serde::Serializer>(
+    value: &Result<T, Error>,
+    s: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Ok(v) => s.collect_map([("good", v)]),
+        Err(e) => s.collect_map([("bad", e)]),
     }
 }
 
