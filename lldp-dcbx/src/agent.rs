@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 
 use crate::dcbx::port::Dcbx;
 use crate::dcbx::{ConfigError, DcbxConfig, Diagnosis, Dialect, Operational};
-use crate::error::{Error, Malformed};
 use crate::lldp::{AdminStatus, Group, GroupAgent, LldpConfig, Neighbor, NeighborChange, Statistics, bump};
 use crate::time::{Time, earliest};
 use crate::types::Mac;
@@ -352,14 +351,4 @@ impl Agent {
             bump(&mut self.events_lost);
         }
     }
-}
-
-/// Judges one frame without keeping anything: for fuzzing and tools.
-///
-/// # Errors
-/// What is wrong with the frame as a whole.
-pub fn judge_frame(frame: &[u8]) -> Result<Vec<(crate::wire::Kind, Error)>, Malformed> {
-    let (_, _, octets) = split_frame(frame)?;
-    let view = crate::wire::PduView::new_checked(octets)?;
-    crate::wire::Lldpdu::parse(&view).map(|(_, faults)| faults)
 }

@@ -11,6 +11,21 @@
 //! views   what a person or a program may look at
 //! ```
 //!
+//! Where this departs from the letter of a standard, and why:
+//!
+//! - Link down forgets all neighbours at once; 802.1AB lets them age. Values of a peer that may be
+//!   another one when the link returns must not drive a scheduler.
+//! - One place in the neighbour table is kept for a neighbour that speaks DCBX, so that a crowd without
+//!   DCBX can't keep the peer out. A refused newcomer with DCBX counts as a further peer.
+//! - Application entries of an IEEE peer are installed only where the application feature is `willing`
+//!   (802.1Q leaves the use of informational attributes open).
+//! - CEE and CIN: changed settings are sent before the previous ones were acknowledged, and the peer's
+//!   are used without waiting (see `dcbx::legacy::handshake`); a port also names the peer's applications
+//!   (see `dcbx::legacy::evaluate`), without which lldpad commits nothing; logical links are not sent.
+//! - In mode `auto`, a port that waits for its change of dialect sends no DCBX TLVs meanwhile: an lldpad
+//!   set to IEEE gives up for good when it hears a legacy one.
+//! - The MBC bit of PFC is sent as 0 and never acted on: sources disagree on its sense.
+//!
 //! The caller hands in frames, link changes and time, and takes out frames to send, the next wake-up
 //! and events:
 //!

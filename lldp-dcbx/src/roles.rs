@@ -57,7 +57,7 @@ impl Role {
 }
 
 /// Number of a port, of the caller's choice.
-pub type PortId = u32;
+pub type PortNumber = u32;
 
 /// Values that a configuration source teaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,9 +156,9 @@ struct Member {
 /// All ports of a switch.
 #[derive(Debug, Default)]
 pub struct Fabric {
-    ports: BTreeMap<PortId, Member>,
-    source: Option<PortId>,
-    dirty: BTreeSet<PortId>,
+    ports: BTreeMap<PortNumber, Member>,
+    source: Option<PortNumber>,
+    dirty: BTreeSet<PortNumber>,
 }
 
 impl Fabric {
@@ -170,7 +170,7 @@ impl Fabric {
     /// Adds a port, or replaces its name, role and settings. In `settings`, role-dependent fields
     /// (willing, recommendation, origin, hold) are set by the role; mode, capability, switches and the
     /// values themselves are the port's own.
-    pub fn set_port(&mut self, port: PortId, name: &str, role: Role, settings: DcbxConfig) {
+    pub fn set_port(&mut self, port: PortNumber, name: &str, role: Role, settings: DcbxConfig) {
         let known = self.ports.remove(&port);
         let (report, given) = known.map(|m| (m.report, m.given)).unwrap_or_default();
         self.ports.insert(port, Member { name: name.into(), role, settings, report, given });
@@ -178,7 +178,7 @@ impl Fabric {
     }
 
     /// Removes a port.
-    pub fn remove_port(&mut self, port: PortId) {
+    pub fn remove_port(&mut self, port: PortNumber) {
         self.ports.remove(&port);
         self.dirty.remove(&port);
         self.elect();
@@ -186,7 +186,7 @@ impl Fabric {
 
     /// Takes a port's report. Call it after every [`crate::Event::OperationalChanged`] and
     /// [`crate::Event::DiagnosisChanged`] of the port's agent, and after link changes.
-    pub fn observe(&mut self, port: PortId, report: Report) {
+    pub fn observe(&mut self, port: PortNumber, report: Report) {
         let Some(member) = self.ports.get_mut(&port) else { return };
         if member.report != report {
             member.report = report;
@@ -195,7 +195,7 @@ impl Fabric {
     }
 
     /// The next port that needs another local side of DCBX: hand it to [`Agent::update_dcbx`].
-    pub fn poll(&mut self) -> Option<(PortId, DcbxConfig)> {
+    pub fn poll(&mut self) -> Option<(PortNumber, DcbxConfig)> {
         while let Some(port) = self.dirty.pop_first() {
             let Some(next) = self.local_side(port) else { continue };
             let Some(member) = self.ports.get_mut(&port) else { continue };
@@ -208,7 +208,7 @@ impl Fabric {
     }
 
     /// The configuration source.
-    pub fn source(&self) -> Option<PortId> {
+    pub fn source(&self) -> Option<PortNumber> {
         self.source
     }
 
@@ -218,7 +218,7 @@ impl Fabric {
     }
 
     /// Role of a port and how it stands.
-    pub fn standing(&self, port: PortId) -> Option<(Role, Standing)> {
+    pub fn standing(&self, port: PortNumber) -> Option<(Role, Standing)> {
         let member = self.ports.get(&port)?;
         if self.source == Some(port) {
             return Some((member.role, Standing::Source));
@@ -238,8 +238,9 @@ impl Fabric {
     fn elect(&mut self) {
         let able = |m: &Member| m.role.may_teach() && m.report.link_up && m.report.learned.is_some();
         // The smallest wins: pinned before elected, the present one before others, then by number.
-        let rank =
-            |(p, m): (&PortId, &Member)| (m.role != Role::ConfigurationSource, self.source != Some(*p), *p);
+        let rank = |(p, m): (&PortNumber, &Member)| {
+            (m.role != Role::ConfigurationSource, self.source != Some(*p), *p)
+        };
         self.source = self.ports.iter().filter(|(_, m)| able(m)).map(rank).min().map(|(_, _, p)| p);
         self.dirty.extend(self.ports.keys().copied());
     }
@@ -253,7 +254,7 @@ impl Fabric {
     }
 
     /// The local side of DCBX that the port's role makes of its settings.
-    fn local_side(&self, port: PortId) -> Option<DcbxConfig> {
+    fn local_side(&self, port: PortNumber) -> Option<DcbxConfig> {
         let member = self.ports.get(&port)?;
         let mut config = member.settings.clone();
         (config.origin, config.hold) = (Origin::Configured, None);

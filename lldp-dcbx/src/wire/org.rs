@@ -64,7 +64,8 @@ pub struct LinkAggregation {
     pub status: u8,
     /// Number of the aggregated port, 0 when not aggregated.
     pub port: u32,
-    /// The older form under the OUI of 802.3 instead of that of 802.1.
+    /// The older form under the OUI of 802.3 instead of that of 802.1. Still received everywhere;
+    /// deprecated for sending (802.1AX annex F), and analysers say so.
     pub in_8023_form: bool,
 }
 
