@@ -5,11 +5,11 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::dcbx::port::Dcbx;
-use crate::dcbx::{ConfigError, DcbxConfig, Diagnosis, Dialect, Operational};
+use crate::dcbx::{Because, ConfigError, DcbxConfig, Diagnosis, Dialect, Operational};
 use crate::lldp::{AdminStatus, Group, GroupAgent, LldpConfig, Neighbor, NeighborChange, Statistics, bump};
 use crate::time::{Time, earliest};
 use crate::types::Mac;
-use crate::views::PortViews;
+use crate::views::{NeighborView, PortViews};
 use crate::wire::basic::{Capabilities, ManagementAddress, Text};
 use crate::wire::org::{LinkAggregation, VlanName};
 use crate::wire::{ChassisId, PortId, Tlv, pdu::split_frame};
@@ -105,6 +105,8 @@ pub enum Event {
         from: Dialect,
         /// Now.
         to: Dialect,
+        /// Why: a sentence for the log.
+        because: Because,
     },
     /// A change in a neighbour table.
     Neighbor {
@@ -281,6 +283,15 @@ impl Agent {
         self.groups.iter().filter(move |a| a.group() == group).flat_map(GroupAgent::neighbors)
     }
 
+    /// Every neighbour of every group address, for people and programs.
+    pub fn neighbor_views(&self, now: Time) -> Vec<NeighborView> {
+        let of = |a: &GroupAgent| {
+            let group = a.group();
+            a.neighbors().map(|n| NeighborView::new(group, n, now)).collect::<Vec<_>>()
+        };
+        self.groups.iter().flat_map(of).collect()
+    }
+
     /// Counters of one group address; DCBX requests that the port does not support count in those of
     /// nearest bridge.
     pub fn statistics(&self, group: Group) -> Option<Statistics> {
@@ -324,7 +335,7 @@ impl Agent {
             // DCBX first: whatever does not fit into the LLDPDU, it is not this.
             tlvs.extend(dcbx.tlvs.iter().cloned());
             let news = [
-                changed.dialect.map(|(from, to)| Event::DialectChanged { from, to }),
+                changed.dialect.map(|(from, to, because)| Event::DialectChanged { from, to, because }),
                 changed.operational.then_some(Event::OperationalChanged),
                 changed.diagnoses.then_some(Event::DiagnosisChanged),
             ];

@@ -59,4 +59,4 @@ pub use dcbx::{DcbxConfig, Diagnosis, Operational};
 pub use error::{ErrorCounts, Malformed, Unsupported, Violation};
 pub use time::Time;
 pub use types::{Mac, Priority, PrioritySet};
-pub use views::PortViews;
+pub use views::{NeighborView, PortViews};

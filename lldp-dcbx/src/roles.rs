@@ -12,6 +12,23 @@
 //! for each port comes out ([`Fabric::poll`]). What was learned lives only in here; nothing of it is
 //! ever part of the configuration.
 //!
+//! ```
+//! use lldp_dcbx::roles::{Fabric, Report};
+//! use lldp_dcbx::{Agent, Time};
+//!
+//! /// To be called after events and link changes of any port.
+//! fn spread(fabric: &mut Fabric, agents: &mut [Agent], now: Time) {
+//!     loop {
+//!         for (port, agent) in agents.iter().enumerate() {
+//!             fabric.observe(port as u32, Report::of(agent));
+//!         }
+//!         let Some((port, dcbx)) = fabric.poll() else { return };
+//!         agents[port as usize].update_dcbx(dcbx, now).expect("made from a legal configuration");
+//!     }
+//! }
+//! # spread(&mut Fabric::new(), &mut [], Time::ZERO);
+//! ```
+//!
 //! Frames, timers and the scheduler stay out.
 
 use alloc::collections::{BTreeMap, BTreeSet};

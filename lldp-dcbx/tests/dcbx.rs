@@ -332,6 +332,15 @@ fn ieee_comes_back_without_link_down_and_after_an_absence() {
     cable.link(true);
     cable.run_secs(5);
     assert_eq!(cable.oper(0).dialect, Dialect::Cee);
+    let told = |c: &Cable, to, sentence: &str| {
+        c.events.iter().any(|(end, e)| match e {
+            Event::DialectChanged { to: t, because, .. } => {
+                *end == 0 && *t == to && because.to_string() == sentence
+            }
+            _ => false,
+        })
+    };
+    assert!(told(&cable, Dialect::Cee, "peer sends CEE and nothing newer"), "{:?}", cable.events);
     // The peer is set to IEEE; it is followed when the interval allows.
     let now = cable.now;
     cable.ends[1].update_dcbx(with(side_b(), Mode::Ieee, false), now).unwrap();
@@ -350,6 +359,8 @@ fn ieee_comes_back_without_link_down_and_after_an_absence() {
     assert_eq!(cable.oper(0).dialect, Dialect::Cee);
     cable.run_secs(2);
     assert_eq!(cable.oper(0).dialect, Dialect::Ieee);
+    assert!(told(&cable, Dialect::Ieee, "peer sends IEEE"), "{:?}", cable.events);
+    assert!(told(&cable, Dialect::Ieee, "no peer: IEEE first"), "{:?}", cable.events);
     let now = cable.now;
     cable.ends[1].update_lldp(LldpConfig::default(), now);
     cable.run_secs(5);

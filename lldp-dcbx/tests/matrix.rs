@@ -5,9 +5,10 @@
 mod common;
 
 use common::{Cable, HIGH, LOW, prios, side_a, side_b, with};
-use lldp_dcbx::dcbx::{DcbxConfig, Mode, Source};
+use lldp_dcbx::dcbx::{DcbxConfig, Dialect, FeatureFlags, Mode, MultiPeer, Source};
 use lldp_dcbx::wire::app::Selector;
 use lldp_dcbx::{Operational, Priority, PrioritySet};
+use proptest::prelude::*;
 
 const BOTH: [bool; 2] = [false, true];
 
@@ -146,4 +147,53 @@ fn equal_macs_keep_their_own() {
     assert_eq!(cable.oper(1).pfc.value, prios(&[1, 4]));
     assert!(cable.says(0).iter().any(|s| s.contains("same MAC")), "{:?}", cable.says(0));
     assert_ne!(LOW, HIGH);
+}
+
+/// One end with anything that can be set.
+fn any_end() -> impl Strategy<Value = DcbxConfig> {
+    let flags = || {
+        any::<(bool, bool)>().prop_map(|(willing, enable)| FeatureFlags {
+            willing,
+            enable,
+            ..FeatureFlags::ON
+        })
+    };
+    let app = (prop_oneof![Just(Selector::Ethertype), Just(Selector::AnyPort)], 0..4_u16, 0..8_u8);
+    let app = app.prop_map(|(s, n, p)| common::app(s, [0x8906, 3260, 0x8914, 99][usize::from(n)], p));
+    let mode = prop_oneof![Just(Mode::Auto), Just(Mode::Ieee), Just(Mode::Cee), Just(Mode::Cin)];
+    (mode, any::<u8>(), prop::collection::vec(app, 0..6), any::<bool>(), [flags(), flags(), flags()])
+        .prop_map(|(mode, pfc, list, side, [ets_flags, pfc_flags, app_flags])| DcbxConfig {
+            mode,
+            pfc: PrioritySet(pfc),
+            app: common::apps(&list),
+            ets_flags,
+            pfc_flags,
+            app_flags,
+            multi_peer: MultiPeer::KeepFirst,
+            ..if side { side_a() } else { side_b() }
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is set at either end: within five seconds both pause the same priorities wherever the
+    /// rules give a way to, and the exchange comes to rest.
+    #[test]
+    fn any_two_ends_come_to_rest(a in any_end(), b in any_end()) {
+        let mut cable = Cable::pair(a.clone(), b.clone());
+        cable.link(true);
+        cable.run_secs(5);
+        let settled = (cable.oper(0).clone(), cable.oper(1).clone());
+        let (oa, ob) = &settled;
+        let somebody_yields = a.pfc_flags.willing || b.pfc_flags.willing;
+        if oa.dialect == ob.dialect && (oa.dialect != Dialect::Ieee || somebody_yields) {
+            prop_assert_eq!(oa.pfc_enabled(), ob.pfc_enabled(), "{:?} {:?}", cable.says(0), cable.says(1));
+        }
+        cable.run_secs(30);
+        let before = cable.log.len();
+        cable.run_secs(60);
+        prop_assert!(cable.log.len() - before <= 4, "two LLDPDUs a minute each, no more");
+        prop_assert_eq!((cable.oper(0), cable.oper(1)), (&settled.0, &settled.1));
+    }
 }

@@ -3,8 +3,10 @@
 
 mod common;
 
-use common::{Cable, side_a, side_b, with};
+use common::{Cable, HIGH, LOW, agent, side_a, side_b, with};
 use lldp_dcbx::dcbx::Mode;
+use lldp_dcbx::wire::basic::{ManagementAddress, Text};
+use lldp_dcbx::{Agent, AgentConfig, LocalInfo, Time};
 use serde_json::{Value, json};
 
 fn views(mode: Mode) -> Value {
@@ -30,6 +32,30 @@ fn ieee() {
     let fcoe = json!({"selector": "ethertype", "protocol": 0x8906, "priority": 3, "source": "local"});
     assert_eq!(v["operational"]["app"]["value"][0], fcoe);
     assert_eq!(v["diagnosis"], json!([]));
+}
+
+#[test]
+fn neighbours() {
+    let info = LocalInfo {
+        system_name: Some(Text::new("host \u{1b}[31m7")),
+        management: vec![ManagementAddress::new(1, &[192, 0, 2, 7], 2).unwrap()],
+        pvid: Some(5),
+        max_frame_size: Some(9018),
+        ..LocalInfo::default()
+    };
+    let config = AgentConfig { dcbx: None, info, ..AgentConfig::new(HIGH, "eth0") };
+    let peer = Agent::new(config, HIGH, Time::from_secs(1)).unwrap();
+    let mut cable = Cable::new(vec![agent(LOW, side_a()), peer]);
+    cable.link(true);
+    cable.run_secs(8);
+    let v = serde_json::to_value(cable.ends[0].neighbor_views(cable.now)).unwrap();
+    assert_eq!(v.as_array().unwrap().len(), 1);
+    let n = &v[0];
+    assert_eq!((&n["chassis"], &n["port"]), (&json!("02:00:00:00:00:09"), &json!("eth0")));
+    assert_eq!((&n["group"], &n["speaks_dcbx"]), (&json!("nearest-bridge"), &json!(false)));
+    assert_eq!((&n["management"], &n["pvid"]), (&json!(["192.0.2.7"]), &json!(5)));
+    assert_eq!((&n["known_seconds"], &n["expires_seconds"]), (&json!(8), &json!(116)));
+    assert_eq!(n["system_name"], "host \u{fffd}[31m7", "no control characters reach a terminal");
 }
 
 #[test]

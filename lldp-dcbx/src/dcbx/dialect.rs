@@ -30,6 +30,28 @@ impl serde::Serialize for Dialect {
     }
 }
 
+/// Why the dialect changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// The peer sends this dialect and nothing newer.
+    PeerSends(Dialect),
+    /// Nobody is there (any more): a port begins with IEEE.
+    NoPeer,
+    /// The mode was configured.
+    Configured,
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerSends(Dialect::Ieee) => f.write_str("peer sends IEEE"),
+            Self::PeerSends(d) => write!(f, "peer sends {d} and nothing newer"),
+            Self::NoPeer => f.write_str("no peer: IEEE first"),
+            Self::Configured => f.write_str("mode was configured"),
+        }
+    }
+}
+
 /// Dialects that a peer sends; with several the newest counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spoken {

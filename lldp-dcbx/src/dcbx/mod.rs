@@ -22,5 +22,5 @@ pub(crate) mod port;
 
 pub use config::{Capability, ConfigError, DcbxConfig, FeatureFlags, Mode, MultiPeer, Origin};
 pub use diagnosis::{Diagnosis, Feature};
-pub use dialect::Dialect;
+pub use dialect::{Because, Dialect};
 pub use operational::{AppRule, Defence, Negotiated, Operational, Source};

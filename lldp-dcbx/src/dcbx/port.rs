@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::config::{DcbxConfig, Mode, MultiPeer};
 use super::diagnosis::{Diagnosis, Feature};
-use super::dialect::{Chooser, Dialect};
+use super::dialect::{Because, Chooser, Dialect};
 use super::ieee;
 use super::legacy::evaluate::{Presence, evaluate, tlv};
 use super::legacy::handshake::Handshake;
@@ -41,7 +41,7 @@ pub(crate) struct Dcbx {
 /// What an update brought.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Changed {
-    pub(crate) dialect: Option<(Dialect, Dialect)>,
+    pub(crate) dialect: Option<(Dialect, Dialect, Because)>,
     pub(crate) operational: bool,
     pub(crate) diagnoses: bool,
 }
@@ -95,12 +95,20 @@ impl Dcbx {
         self.had_peer |= partner.is_some();
         self.count(&why);
         let changed = Changed {
-            dialect: (before != dialect).then_some((before, dialect)),
+            dialect: (before != dialect).then_some((before, dialect, self.because(best))),
             operational: operational != self.operational,
             diagnoses: why != self.diagnoses,
         };
         (self.operational, self.tlvs, self.diagnoses, self.peer) = (operational, tlvs, why, peer);
         changed
+    }
+
+    fn because(&self, best: Option<Dialect>) -> Because {
+        match (self.config.mode, best) {
+            (Mode::Auto, Some(d)) => Because::PeerSends(d),
+            (Mode::Auto, None) => Because::NoPeer,
+            _ => Because::Configured,
+        }
     }
 
     /// When to update although nothing was received.
