@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{LOW, agent, app, apps, ets, prios, side_a, with};
+use common::{Cable, LOW, agent, app, apps, ets, prios, side_a, with};
+use lldp_dcbx::dcbx::legacy::peer::Heard;
 use lldp_dcbx::dcbx::{DcbxConfig, Dialect, Mode, Source};
 use lldp_dcbx::lldp::Group;
 use lldp_dcbx::wire::app::Selector;
@@ -165,6 +166,7 @@ fn every_row_of_the_table() {
     unsent.pfc_flags.advertise = false;
     let mut a = heard(unsent, &said().cee());
     assert_eq!(pfc(&mut a), (true, vec![3], Source::Local, false), "not negotiated at all");
+    assert!(says(&a, "this port does not send PFC"), "{:?}", a.diagnoses());
 }
 
 #[test]
@@ -256,4 +258,29 @@ fn the_number_of_our_settings_follows_changes_and_acknowledgements() {
         "{:?}",
         a.diagnoses()
     );
+}
+
+/// A port names its peer's applications (lldpad wants that), but no name keeps itself alive.
+#[test]
+fn names_of_applications_go_when_their_entry_goes() {
+    for (mode, willing) in [(Mode::Cee, true), (Mode::Cee, false), (Mode::Cin, true), (Mode::Cin, false)] {
+        let with_apps = with(side_a(), mode, willing);
+        let bare = DcbxConfig { app: apps(&[]), ..with(side_a(), mode, !willing) };
+        let mut cable = Cable::pair(with_apps.clone(), bare);
+        cable.link(true);
+        cable.run_secs(5);
+        for end in 0..2 {
+            assert!(cable.oper(end).app.active, "{mode:?} {willing}: {:?}", cable.says(end));
+        }
+        let now = cable.now;
+        cable.ends[0].update_dcbx(DcbxConfig { app: apps(&[]), ..with_apps }, now).unwrap();
+        cable.run_secs(10);
+        for end in 0..2 {
+            let peer = cable.ends[end].views().unwrap().peer.unwrap();
+            let legacy = peer.cee.good().or(peer.cin.good()).unwrap();
+            let named: usize = legacy.app.iter().filter_map(Heard::value).map(Vec::len).sum();
+            assert_eq!(named, 0, "{mode:?} {willing}: {:?}", legacy.app);
+            assert!(cable.oper(end).app.value.is_empty());
+        }
+    }
 }

@@ -94,6 +94,11 @@ pub enum Diagnosis {
         /// How many are ignored.
         ignored: usize,
     },
+    /// This port does not send the feature, so that the peer cannot agree on it.
+    NotAdvertised {
+        /// Which.
+        feature: Feature,
+    },
     /// The peer does not send this feature.
     Missing {
         /// Which.
@@ -195,6 +200,9 @@ impl fmt::Display for Diagnosis {
                 f,
                 "{peer} was first and is the peer; {ignored} other DCBX neighbours are ignored (multi_peer = \"keep-first\")"
             ),
+            Self::NotAdvertised { feature } => {
+                write!(f, "this port does not send {feature}, so the peer cannot agree on it")
+            }
             Self::Missing { feature } => write!(f, "peer sends no {feature} TLV; the local value is used"),
             Self::Unusable { why, .. } => write!(f, "peer's {why}"),
             Self::BothWilling { feature, peer_yields: true } => {

@@ -85,6 +85,9 @@ fn ets(config: &DcbxConfig, peer: &Peer, why: &mut Vec<Diagnosis>) -> Option<Ets
 /// MAC address yields.
 fn pfc(config: &DcbxConfig, own_mac: Mac, peer: &Peer, why: &mut Vec<Diagnosis>) -> Option<PrioritySet> {
     let feature = Feature::Pfc;
+    if !config.pfc_flags.advertise {
+        why.push(Diagnosis::NotAdvertised { feature });
+    }
     let theirs = match &peer.ieee.pfc {
         Slot::Good(theirs) => theirs,
         Slot::Bad(e) => {

@@ -47,6 +47,15 @@ pub(crate) fn evaluate(
     // CEE never compares groups, CIN wants them equal.
     let same_groups = |theirs: &Groups| dialect == Dialect::Cee || Some(*theirs) == groups;
     let judge = Judge { dialect, presence };
+    if matches!(presence, Presence::Here(_)) {
+        let switches = [
+            (Feature::Ets, config.ets_flags),
+            (Feature::Pfc, config.pfc_flags),
+            (Feature::App, config.app_flags),
+        ];
+        let unsent = switches.into_iter().filter(|(_, flags)| !flags.advertise);
+        why.extend(unsent.map(|(feature, _)| Diagnosis::NotAdvertised { feature }));
+    }
 
     let heard = judge.heard(|p| &p.ets);
     let ets = judge.feature(Feature::Ets, config.ets_flags, heard, |o| same_groups(&o.groups), why);
