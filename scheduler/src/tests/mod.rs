@@ -143,6 +143,28 @@ fn strict_goes_first_and_a_cap_leaves_the_rest_to_the_shares() {
 }
 
 #[test]
+fn a_capped_class_reaches_the_smaller_of_its_rate_and_its_share() {
+    for (mbit, mix) in [
+        (500, frames(&[1514])),
+        (1500, frames(&[60, 9014, 300])),
+        (4500, superframes()),
+        (7000, frames(&[1514])),
+        (7000, superframes()),
+    ] {
+        let mut classes = table(&[50, 30, 20]);
+        classes.classes[0].max_rate = Some(Rate::from_bits_per_second(mbit * GBIT / 1000));
+        let mut flood = Flood::new(port(10 * GBIT, classes), only(3, |_| mix.clone()));
+        flood.run(Time::from_millis(200));
+        let shares = flood.shares();
+        let capped = (mbit as f64 / 10_000.0).min(0.5);
+        assert!((shares[0] - capped).abs() < 0.002, "{mbit} Mbit/s: {shares:?}");
+        assert!((shares[1] - (1.0 - capped) * 0.6).abs() < 0.002, "{mbit} Mbit/s: {shares:?}");
+        let line = Rate::from_bits_per_second(10 * GBIT).bytes_in(Time::from_millis(200));
+        assert!(flood.sent.iter().sum::<u64>() as f64 / line as f64 > 0.999, "the line is used");
+    }
+}
+
+#[test]
 fn a_minimum_is_a_floor_under_the_share() {
     for (minimum, expected) in [(GBIT, 0.2), (5 * GBIT, 0.5)] {
         let mut classes = table(&[80, 20]);
