@@ -444,6 +444,7 @@ impl Worker {
         let slot = &mut self.slots[id.index()];
         let Some(port) = &mut slot.port else { return };
         let link = port.tick();
+        slot.host_edge_drops = port.host_edge_drops();
         let up = link == Link::Up;
         let was_up = self.switch.is_up(id);
         slot.down_reason = match &link {
