@@ -83,7 +83,7 @@ impl Switch {
             fdb,
             loops: Loops::new(config.ports.len(), config.bridge.loop_detection, setting.seed),
             egress: config.ports.iter().map(|p| Egress::new(p, &config.maps, true)).collect(),
-            facts: config.ports.iter().map(|p| plain_facts(p)).collect(),
+            facts: config.ports.iter().map(plain_facts).collect(),
             books: config.ports.iter().map(|_| PortBooks::new()).collect(),
             frames: vec![Remembered::EMPTY; arena.frame_count()],
             findings: Vec::new(),
