@@ -3,6 +3,7 @@
 pub mod arena;
 pub mod cli;
 pub mod control;
+pub mod edge;
 pub mod lab;
 pub mod net;
 pub mod port;

@@ -24,7 +24,7 @@ use tracing::{info, warn};
 
 use crate::arena::Arena;
 use crate::net::{Links, Netns, NetnsRef, in_netns};
-use crate::port::{self, Opened};
+use crate::port::{self, OpenContext, Opened};
 use crate::port::{Link, OpenError};
 use crate::state::{FdbEntry, Snapshot};
 use crate::switch::watchdog::Storm;
@@ -51,7 +51,10 @@ fn ended() -> Error {
 }
 
 /// How a configured port is opened.
-pub type Opener = dyn Fn(&PortConfig) -> Result<Opened, OpenError> + Send + Sync;
+pub type Opener = dyn Fn(&PortConfig, &OpenContext) -> Result<Opened, OpenError> + Send + Sync;
+
+/// The same with all that it has to know of the switch.
+type PortOpener = dyn Fn(&PortConfig) -> Result<Opened, OpenError> + Send + Sync;
 
 /// A running switch.
 #[derive(Clone)]
@@ -98,6 +101,8 @@ impl Handle {
     /// # Errors
     /// A sentence for a person.
     pub async fn start_with(config: Config, opener: Arc<Opener>) -> Result<Handle, Error> {
+        let context = OpenContext::new(&config);
+        let opener: Arc<PortOpener> = Arc::new(move |port: &PortConfig| opener(port, &context));
         let config = Arc::new(config);
         let (queue, commands) = mpsc::channel();
         let (events, heard) = unbounded_channel();
@@ -182,7 +187,7 @@ impl Handle {
 /// Opens all ports and hands them to the worker; answers what there is to say about them.
 async fn open_all(
     config: &Arc<Config>,
-    opener: &Arc<Opener>,
+    opener: &Arc<PortOpener>,
     commands: &Commands,
 ) -> Result<Vec<(String, String)>, Error> {
     let mut notes = Vec::new();
@@ -194,7 +199,7 @@ async fn open_all(
     Ok(notes)
 }
 
-async fn open_one(port: &PortConfig, opener: &Arc<Opener>) -> Result<Opened, Error> {
+async fn open_one(port: &PortConfig, opener: &Arc<PortOpener>) -> Result<Opened, Error> {
     let (port, opener) = (port.clone(), Arc::clone(opener));
     match tokio::task::spawn_blocking(move || opener(&port)).await {
         Ok(opened) => opened.map_err(|e| Error(e.to_string())),
@@ -205,7 +210,7 @@ async fn open_one(port: &PortConfig, opener: &Arc<Opener>) -> Result<Opened, Err
 /// Hears what the worker tells, until it ends or nobody holds the switch any more.
 async fn supervise(
     config: Arc<Config>,
-    opener: Arc<Opener>,
+    opener: Arc<PortOpener>,
     commands: Commands,
     mut heard: UnboundedReceiver<Event>,
     alive: std::sync::Weak<Mutex<Option<JoinHandle<()>>>>,
@@ -257,7 +262,7 @@ async fn supervise(
 }
 
 /// Opens a lost port again as soon as that makes sense.
-async fn reopen(id: PortId, port: PortConfig, opener: Arc<Opener>, commands: Commands) {
+async fn reopen(id: PortId, port: PortConfig, opener: Arc<PortOpener>, commands: Commands) {
     let before = namespace_of(&port).await;
     let mut said = String::new();
     loop {

@@ -14,7 +14,7 @@ use super::topology::{Attachment, FlowSpec};
 use super::traffic::{SendSpec, UdpSinks};
 use crate::net::Result;
 use crate::port::memory::MemoryPort;
-use crate::port::{OpenError, Opened};
+use crate::port::{OpenContext, OpenError, Opened};
 
 use crate::runtime::{self, Handle};
 
@@ -121,7 +121,7 @@ impl Fleet {
             Hosts::Namespaces(_) => Handle::start(config).await,
             Hosts::Stacks(_, ports) => {
                 let ports = Mutex::new(std::mem::take(ports));
-                let take = move |port: &dcbridge_config::Port| {
+                let take = move |port: &dcbridge_config::Port, _: &OpenContext| {
                     let taken = ports.lock().unwrap_or_else(PoisonError::into_inner).remove(&port.name);
                     let port = taken.ok_or_else(|| OpenError::new("this host of the lab has ended"))?;
                     Ok(Opened { port: Box::new(port), notes: Vec::new() })

@@ -8,6 +8,7 @@
 mod bridge;
 mod buffer;
 mod classes;
+mod downstream;
 mod fdb;
 mod flow;
 mod matches;
@@ -16,8 +17,6 @@ mod ports;
 mod rates;
 mod reach;
 mod vlans;
-
-pub use buffer::BufferPlan;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -41,7 +40,9 @@ pub(crate) fn check(file: &File, cx: &mut Reader) -> Config {
         Config { bridge, metrics, traffic_classes, policies, maps, ports, static_entries, watchdog };
     flow::complete(file, &mut config, cx);
     bridge::check_maps(file, &config, cx);
+    flow::check(file, &config, cx);
     reach::check(file, &config, cx);
+    downstream::check(file, &config, cx);
     buffer::check(file, &config, cx);
     config
 }

@@ -67,7 +67,7 @@ section! {
         flood_rate: RateOrUnlimited<{ 8 * KBIT }, RATE_MAX> = RateOrUnlimited(Some(BitRate(1_000_000_000)));
         /// Whether the switch listens for its own probes and holds a port that leads back to it. Turned off, a loop between two ports floods without end, up to `flood_rate`.
         loop_detection: bool = true;
-        /// How long the process may stand still and still catch up with its line rates. More keeps the rate on a busy machine, in bursts of up to this length; 0 paces exactly and loses rate at every hiccup.
+        /// How long the process may stand still and still catch up with its line rates. More keeps the rate on a busy machine, in bursts of up to this length; 0 paces exactly and loses rate at every hiccup. Pauses end by themselves after at most 65535 quanta (3.36 ms at 10Gbit), so a lossless class holds through no longer stall: the default is then the longest pause, if that is shorter.
         stall_budget: Micros<0, 1_000_000> = Micros(5_000);
         /// Unix socket of the control interface (HTTP with JSON).
         control_socket: SocketPath => "/run/dcbridge/NAME.sock, with the bridge's name";

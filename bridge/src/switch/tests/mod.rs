@@ -1,6 +1,7 @@
 //! The switch in virtual time: what enters, where it leaves, and what the books say.
 
 mod lossless;
+mod walk;
 
 use std::cell::RefCell;
 use std::rc::Rc;
