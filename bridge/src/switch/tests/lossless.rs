@@ -295,7 +295,7 @@ fn the_xoff_is_refreshed_and_the_xon_comes_once() {
     sim.inject(output, Spec { from: 9, to: Some(8), ..Spec::default() }.udp(0));
     sim.run_until(us(10));
     let node_id = node;
-    sim.with(node_id, |switch, _, now| switch.pause_for_test(PortId(1), Priority::new(3), now + ms(20), now));
+    sim.with(node_id, |switch, _, now| switch.pause(PortId(1), Priority::new(3), now + ms(20), now));
     host.send(&mut sim, input, storage(1, 9), 10_000_000_000, ms(5));
     sim.run_until(ms(40));
     let frames = host.pfc.borrow();
