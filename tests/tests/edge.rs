@@ -4,17 +4,19 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use dcbridge::port::tap::TapOptions;
 use dcbridge::port::tap::TapPort;
 use dcbridge::port::{Guarantee, Port};
 use dcbridge_tests::host::Host;
 use dcbridge_tests::privilege::root_for;
-use dcbridge_tests::pump::{Pump, Sender, paused};
-use dcbridge_tests::taps::open_as;
+use dcbridge_tests::pump::{Pump, Sender, TcpFlow, paused};
+use dcbridge_tests::taps::{open_as, options};
 
 /// These tests measure time: one after the other.
 static ALONE: Mutex<()> = Mutex::new(());
 
 const GIGABIT: u64 = 1_000_000_000;
+const PAUSES: u64 = 200;
 
 fn host_with(mtu: u16, line_rate: Option<u64>) -> (Host, TapPort) {
     let host = Host::new("paused");
@@ -69,4 +71,164 @@ fn a_sender_blocks_while_its_gate_is_closed_and_the_other_class_goes_on() {
         seen.after_ns.load(Relaxed) / 1000,
         seen.resumed_ns.load(Relaxed) / 1000
     );
+}
+
+/// 5 to 100 ms, in no order.
+fn pauses(count: u64) -> impl Iterator<Item = u64> {
+    (0..count).map(|n| 5 + n * 37 % 96)
+}
+
+/// Pauses priority 3 again and again, with a program that sends datagrams in each of two classes; nothing is lost, and
+/// no more comes behind a gate than is said.
+fn pause_udp(what: &str, mtu: u16, payload: usize, segments: usize) {
+    let _alone = ALONE.lock();
+    let (host, port) = host_with(mtu, Some(GIGABIT));
+    let Guarantee::BoundedByHeadroom { residual_bytes } = port.guarantee() else { panic!("no guarantee") };
+    let pump = Pump::new(port, None);
+    // The rings are emptied also while a gate is closed: to see what comes behind it.
+    pump.control.serve_closed.store(true, Relaxed);
+    let three = Sender::new(&host, 2, 3, payload, segments);
+    let four = Sender::new(&host, 2, 4, payload, segments);
+    sleep(100);
+    let seen = &pump.control.seen[3];
+    let (mut most_bytes, mut most_frames) = (0, 0);
+    let (mut last, mut resumed) = (Vec::new(), Vec::new());
+    for millis in pauses(PAUSES) {
+        pump.gate(3, false);
+        sleep(millis);
+        pump.gate(3, true);
+        most_bytes = most_bytes.max(seen.after_bytes.swap(0, Relaxed));
+        most_frames = most_frames.max(seen.after.swap(0, Relaxed));
+        last.push(seen.after_ns.swap(0, Relaxed) / 1000);
+        sleep(5);
+        resumed.push(seen.resumed_ns.swap(0, Relaxed) / 1000);
+    }
+    let sent = [three.end(), four.end()];
+    sleep(200);
+    let came = [3, 4].map(|p: usize| pump.control.seen[p].datagrams.load(Relaxed));
+    let missing = [3, 4].map(|p: usize| pump.control.seen[p].missing.load(Relaxed));
+    sleep(500);
+    let drops = pump.control.host_drops.load(Relaxed);
+    let set_gate = pump.control.set_gate_total_ns.load(Relaxed) / (2 * PAUSES);
+    let set_gate_max = pump.control.set_gate_ns.load(Relaxed) / 1000;
+    let port = pump.end();
+    let cost = port.edge().expect("an edge").gates_state().cost();
+    println!(
+        "{what}: {} + {} datagrams; behind a gate at most {most_frames} frames, {most_bytes} bytes (stated {residual_bytes}); \
+         the last after {} (p50, p99, max us); resumed after {}; set_gate {set_gate} ns, max {set_gate_max} us; \
+         a change {:?}, slowest {:?}; kicks {}",
+        sent[0],
+        sent[1],
+        spread(&mut last),
+        spread(&mut resumed),
+        cost.total / cost.changes.max(1) as u32,
+        cost.slowest,
+        port.kicks(),
+    );
+    assert_eq!(came, sent, "what was sent has come");
+    assert_eq!(missing, [0, 0]);
+    assert_eq!(drops, 0);
+    assert!(most_bytes < u64::from(residual_bytes), "{most_bytes} bytes came behind a gate");
+    // On a busy machine the loop may sleep over a change.
+    assert!(cost.changes >= PAUSES);
+}
+
+fn spread(values: &mut [u64]) -> String {
+    values.sort_unstable();
+    let at = |percent: usize| values[(values.len() - 1) * percent / 100];
+    format!("{} {} {}", at(50), at(99), at(100))
+}
+
+#[test]
+fn plain_datagrams_outlast_two_hundred_pauses() {
+    if root_for("pauses of UDP") {
+        pause_udp("1400 bytes", 1500, 1400, 1);
+    }
+}
+
+#[test]
+fn small_datagrams_outlast_two_hundred_pauses() {
+    if root_for("pauses of small UDP") {
+        pause_udp("60 bytes", 1500, 60, 1);
+    }
+}
+
+#[test]
+fn jumbo_datagrams_outlast_two_hundred_pauses() {
+    if root_for("pauses of jumbo UDP") {
+        pause_udp("8900 bytes", 9000, 8900, 1);
+    }
+}
+
+#[test]
+fn superframes_of_datagrams_outlast_two_hundred_pauses() {
+    if root_for("pauses of UDP superframes") {
+        pause_udp("40 x 1400 bytes", 1500, 1400, 40);
+        pause_udp("45 x 1440 bytes, longer than a superframe may be", 1500, 1440, 45);
+    }
+}
+
+#[test]
+fn kernel_tcp_sends_nothing_again_because_of_pauses() {
+    if !root_for("pauses of TCP") {
+        return;
+    }
+    let _alone = ALONE.lock();
+    for (mtu, line_rate) in [(1500, Some(GIGABIT)), (9000, Some(GIGABIT)), (1500, None)] {
+        let (host, port) = host_with(mtu, line_rate);
+        let peer = Host::new("peer");
+        let far = open_as(&TapOptions { mtu, ..options(&peer, "t0") });
+        peer.address("t0", 2, &[1]);
+        let pump = Pump::new(port, Some(far));
+        let streams = [3, 4].map(|p| TcpFlow::new(&host, &peer, p));
+        sleep(200);
+        let before = streams.each_ref().map(TcpFlow::count);
+        let begin = Instant::now();
+        let mut resumed = Vec::new();
+        for millis in pauses(PAUSES) {
+            pump.gate(3, false);
+            sleep(millis);
+            pump.gate(3, true);
+            sleep(10);
+            resumed.push(pump.control.seen[3].resumed_ns.swap(0, Relaxed) / 1000);
+        }
+        let took = begin.elapsed().as_secs_f64();
+        let rates = [0, 1].map(|n| (streams[n].count() - before[n]) as f64 * 8.0 / took / 1e6);
+        let again = streams.map(TcpFlow::end);
+        let superframes = pump.control.superframes.load(Relaxed);
+        println!(
+            "TCP, MTU {mtu}, line {line_rate:?}: {:.0} Mbit/s paused class, {:.0} beside; {superframes} superframes; \
+             resumed after {} us; sent again: {again:?}",
+            rates[0],
+            rates[1],
+            spread(&mut resumed)
+        );
+        assert_eq!(again[0], 0, "retransmits in the paused class");
+        assert_eq!(pump.control.host_drops.load(Relaxed), 0);
+        assert!(superframes > 0);
+    }
+}
+
+/// A port that is read too slowly for what its host sends.
+#[test]
+fn a_ring_that_is_not_emptied_holds_its_host_back_without_being_told() {
+    if !root_for("a ring that fills") {
+        return;
+    }
+    let _alone = ALONE.lock();
+    for (payload, line_rate) in [(60, Some(GIGABIT)), (60, None), (1400, Some(GIGABIT))] {
+        let (host, port) = host_with(1500, line_rate);
+        let pump = Pump::new(port, None);
+        pump.control.pause_us.store(100, Relaxed);
+        let senders = [2, 3].map(|p| Sender::new(&host, 2, p, payload, 1));
+        sleep(2000);
+        pump.control.pause_us.store(0, Relaxed);
+        sleep(100);
+        let sent = senders.map(Sender::end);
+        sleep(700);
+        let came = [2, 3].map(|p: usize| pump.control.seen[p].datagrams.load(Relaxed));
+        println!("{payload} bytes, line {line_rate:?}: sent {sent:?}, came {came:?}");
+        assert_eq!(came, sent);
+        assert_eq!(pump.control.host_drops.load(Relaxed), 0);
+    }
 }

@@ -302,6 +302,3 @@ fn look_up(a: &mut Assembler, map: &[Priority]) {
     a.alu_number(Alu::And, R0, 7);
     a.exit();
 }
-
-#[cfg(test)]
-mod tests;
