@@ -18,8 +18,9 @@ use dcbridge_config::PrioritySet;
 use dcbridge_scheduler::Priority;
 
 use crate::host::{Host, ip};
-use crate::taps::{PATIENCE, options};
+use crate::taps::PATIENCE;
 use dcbridge::edge::steer::Mark;
+use dcbridge::net::NetnsRef;
 
 /// UDP port of priority 0; that of priority p is p more.
 pub const UDP_PORT: u16 = 9000;
@@ -33,6 +34,11 @@ const GSO_UDP: u8 = 5;
 
 /// A TAP whose host can be paused in priorities 3 and 4, with DSCP 8p for priority p.
 pub fn paused(host: &Host, name: &str, line_rate: Option<u64>) -> TapOptions {
+    paused_in(host.netns(), name, line_rate)
+}
+
+/// The same in a namespace.
+pub fn paused_in(netns: NetnsRef, name: &str, line_rate: Option<u64>) -> TapOptions {
     TapOptions {
         backpressure: Some(Backpressure {
             lossless: [3, 4].into_iter().collect::<PrioritySet>(),
@@ -43,7 +49,12 @@ pub fn paused(host: &Host, name: &str, line_rate: Option<u64>) -> TapOptions {
             line_rate,
             journal: std::env::temp_dir().join(format!("dcbridge-test-{}", std::process::id())),
         }),
-        ..options(host, name)
+        name: name.to_owned(),
+        netns,
+        mtu: 1500,
+        offload: true,
+        queues: 1,
+        txqueuelen: None,
     }
 }
 
@@ -112,6 +123,18 @@ impl Pump {
             self.control.closed.fetch_and(!bit, Relaxed);
         } else {
             self.control.closed.fetch_or(bit, Relaxed);
+        }
+    }
+
+    /// Waits until as many datagrams have come by the two queues as were sent, but not forever; answers how many have.
+    pub fn settled(&self, queues: [usize; 2], sent: [u64; 2]) -> [u64; 2] {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let came = queues.map(|queue| self.control.seen[queue].datagrams.load(Relaxed));
+            if came == sent || Instant::now() > end {
+                return came;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
