@@ -27,6 +27,7 @@ use crate::net::{Links, Netns, NetnsRef, in_netns};
 use crate::port::{self, OpenContext, Opened};
 use crate::port::{Link, OpenError};
 use crate::state::{FdbEntry, Snapshot};
+use crate::switch::watchdog::Storm;
 use crate::switch::{Finding, Setting, Switch};
 use crate::worker::{Command, Event, Parts, Worker};
 
@@ -116,6 +117,7 @@ impl Handle {
             switch,
             arena,
             line_rates: line_rates.collect(),
+            lossless: config.traffic_classes.iter().any(|c| c.lossless),
             burst,
             wake: Arc::clone(&wake),
             commands,
@@ -244,6 +246,14 @@ async fn supervise(
                 port(by).name,
                 port(held).name
             ),
+            Event::Storm(Storm { port: id, priority, began: true }) => warn!(
+                port = port(id).name,
+                priority = priority.get(),
+                "PFC storm: the peer has paused this priority for the detection time while frames wait"
+            ),
+            Event::Storm(Storm { port: id, priority, began: false }) => {
+                info!(port = port(id).name, priority = priority.get(), "the PFC storm is over");
+            }
             Event::Loop(Finding::Released(id)) => {
                 info!(port = port(id).name, "the loop is gone, the port passes frames again");
             }

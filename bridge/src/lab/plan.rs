@@ -159,6 +159,9 @@ mod tests {
             max_rate: None,
             lossless: false,
             queue_limit: QueueLimit::Dynamic(0),
+            reserved_bytes: 0,
+            xon_offset_bytes: 0,
+            lifetime_us: None,
         }
     }
 

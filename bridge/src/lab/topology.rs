@@ -2,7 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use dcbridge_config::{BitRate, Config, Match, Policy, Port, PortKind, PortVlan, StaticEntry, Trust};
+use dcbridge_config::{
+    BitRate, Config, FlowControl, Match, PeerReaction, Policy, Port, PortKind, PortVlan, StaticEntry, Trust,
+};
 
 use super::frames::{FrameSize, MTU};
 use super::hosts::Address;
@@ -156,6 +158,12 @@ fn port(host: &Attachment) -> Port {
         fdb_limit: None,
         rewrite_pcp: false,
         rewrite_dscp: false,
+        // Shares are measured with queues that overflow; a sender that is paused would hide them.
+        flow_control: FlowControl::Off,
+        pfc_rate: None,
+        cable_metres: 0,
+        peer_reaction: PeerReaction::Hardware,
+        headroom_bytes: None,
     }
 }
 

@@ -11,35 +11,36 @@ pub mod books;
 mod checksum;
 pub mod classify;
 mod control;
+mod egress;
 pub mod fdb;
+pub mod flow;
 pub mod forward;
+mod ingress;
 mod loops;
+mod lossless;
 pub mod parse;
 mod rewrite;
 mod snapshot;
 mod table;
 mod vlan;
+pub mod watchdog;
 
 #[cfg(test)]
 mod tests;
 
-use dcbridge_scheduler::{
-    FrameId, Grant, Meta, PortId, Priority, Refused, Scheduler, Shape, Time, wire_bytes,
-};
+use dcbridge_scheduler::{Meta, PortId, Priority, Scheduler, Shape, Time};
 
 use crate::arena::{self, Arena};
-use crate::port::{TxDesc, TxOutcome};
-use crate::state::Count;
-use books::{PortBooks, Reason, unit};
-use classify::{Classified, Classifier};
-use control::Control;
+use books::{PortBooks, unit};
+use classify::Classifier;
 use fdb::Fdb;
-use forward::{Destination, Forwarding, PortSet};
+use flow::Flow;
+use forward::Forwarding;
 pub use loops::Finding;
-use loops::{Heard, Loops};
-use parse::{ETHERNET, Frame};
+use loops::Loops;
 use rewrite::{Egress, Remembered};
-pub use table::{PortFacts, Setting};
+pub use table::{Attachment, PortFacts, Setting};
+use watchdog::{Storm, Watchdog};
 
 /// Priority of frames that the switch makes itself.
 const OWN_PRIORITY: Priority = Priority::new(7);
@@ -58,227 +59,25 @@ pub struct Switch {
     /// By frame number.
     frames: Vec<Remembered>,
     findings: Vec<Finding>,
+    flow: Flow,
+    watchdog: Option<Watchdog>,
+    storms: Vec<Storm>,
+    gates: Vec<Gate>,
     burst: Time,
 }
 
-/// Where a frame goes, and as what.
-struct Route {
-    vid: u16,
-    class: Classified,
-    to: Destination,
+/// A gate that closed or opened: whether the sender behind `port` may send `priority`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// The ingress port.
+    pub port: PortId,
+    /// The arrival priority.
+    pub priority: Priority,
+    /// Open, else closed.
+    pub open: bool,
 }
 
 impl Switch {
-    /// A received frame. It is owned by the switch from here on.
-    pub fn rx(&mut self, port: PortId, id: FrameId, arena: &mut Arena, now: Time) {
-        let bytes = arena.bytes(id);
-        let frame = match parse::parse(bytes, &arena.vnet(id)) {
-            Ok(frame) => frame,
-            Err(reason) => {
-                let count = unit(1, bytes.len() as u64);
-                self.received(port, count, u64::from(wire_bytes(bytes.len() as u32)));
-                return self.drop_in(port, id, reason, count, arena);
-            }
-        };
-        let count = unit(u32::from(frame.shape.segs), frame.shape.bytes(0, frame.shape.segs));
-        self.received(port, count, frame.shape.wire(0, frame.shape.segs));
-        if let Some(control) = control::inspect(&frame)
-            && let Some(verdict) = self.control(port, control, &bytes[ETHERNET..], now)
-        {
-            match verdict {
-                Ok(()) => {
-                    self.books[port.index()].consumed.add(count);
-                    arena.free(id);
-                }
-                Err(reason) => self.drop_in(port, id, reason, count, arena),
-            }
-            return;
-        }
-        match self.route(port, &frame, now) {
-            Ok(route) => self.admit(port, id, &frame, &route, count, arena, now),
-            Err(reason) => self.drop_in(port, id, reason, count, arena),
-        }
-    }
-
-    fn received(&mut self, port: PortId, count: Count, wire: u64) {
-        let books = &mut self.books[port.index()];
-        books.rx.add(count);
-        books.rx_wire += wire;
-    }
-
-    /// A frame that is for the switch; `None`: it isn't after all. `Err`: nobody's.
-    fn control(
-        &mut self,
-        port: PortId,
-        control: Control,
-        payload: &[u8],
-        now: Time,
-    ) -> Option<Result<(), Reason>> {
-        match control {
-            Control::Dropped(reason) => Some(Err(reason)),
-            Control::Pause | Control::Lldp => Some(Ok(())),
-            Control::Probe => {
-                match self.loops.heard(port, payload, now) {
-                    Heard::Foreign => return None,
-                    Heard::Known => {}
-                    Heard::New(finding) => self.found(finding),
-                }
-                Some(Ok(()))
-            }
-        }
-    }
-
-    /// Where a frame goes.
-    fn route(&mut self, port: PortId, frame: &Frame, now: Time) -> Result<Route, Reason> {
-        if frame.src[0] & 1 != 0 || frame.src == [0; 6] {
-            return Err(Reason::BadSource);
-        }
-        if self.forwarding.is_held(port) {
-            return Err(Reason::LoopHeld);
-        }
-        let vid = self.forwarding.vlans(port).classify(frame.tag)?;
-        if frame.l3_len() > u32::from(self.facts[port.index()].mtu) {
-            return Err(Reason::Oversize);
-        }
-        let class = self.classifier.classify(port, frame, vid);
-        self.fdb.learn(vid, frame.src, port, now);
-        let to = self.forwarding.destination(&self.fdb, port, vid, frame.dst, now)?;
-        let wire = frame.shape.wire(0, frame.shape.segs);
-        if matches!(to, Destination::Flood(_)) && !self.forwarding.may_flood(port, wire, now) {
-            return Err(Reason::FloodLimit);
-        }
-        Ok(Route { vid, class, to })
-    }
-
-    /// Queues a frame at all its egress ports.
-    #[allow(clippy::too_many_arguments)]
-    fn admit(
-        &mut self,
-        port: PortId,
-        id: FrameId,
-        frame: &Frame,
-        route: &Route,
-        count: Count,
-        arena: &mut Arena,
-        now: Time,
-    ) {
-        self.frames[id.index()] = Remembered::new(frame, route.vid);
-        self.books[port.index()].priorities[route.class.priority.index()].rx.add(count);
-        let meta = Meta {
-            id,
-            ingress: port,
-            arrival: route.class.arrival,
-            priority: route.class.priority,
-            cells: arena::cells(arena.bytes(id).len()) as u16,
-            shape: frame.shape,
-        };
-        let set = match route.to {
-            Destination::One(to) => [to].into_iter().collect(),
-            Destination::Flood(set) => set,
-        };
-        if !self.enqueue_all(&meta, frame, route.vid, set, count, now) {
-            arena.free(id);
-        }
-    }
-
-    /// Offers a copy to each port of `set`; `false` when none was taken.
-    fn enqueue_all(
-        &mut self,
-        meta: &Meta,
-        frame: &Frame,
-        vid: u16,
-        set: PortSet,
-        count: Count,
-        now: Time,
-    ) -> bool {
-        let mut queued = false;
-        for (n, to) in set.iter().enumerate() {
-            if n > 0 {
-                self.books[meta.ingress.index()].copies.add(count);
-            }
-            let action = self.forwarding.vlans(to).egress(vid, frame.tag);
-            let grown = meta.shape.grown(rewrite::growth(action, frame.tag));
-            let refused = if frame.l3_len() > u32::from(self.facts[to.index()].mtu) {
-                Some(Reason::MtuExceeded)
-            } else {
-                let copy = Meta { shape: grown, ..*meta };
-                self.scheduler.enqueue(to, &copy, now).err().map(|refused| match refused {
-                    Refused::QueueFull => Reason::QueueFull,
-                    Refused::BufferFull => Reason::BufferFull,
-                })
-            };
-            match refused {
-                None => queued = true,
-                Some(reason) => self.books[to.index()].dropped_out(reason, meta.priority, count),
-            }
-        }
-        queued
-    }
-
-    fn drop_in(&mut self, port: PortId, id: FrameId, reason: Reason, count: Count, arena: &mut Arena) {
-        self.books[port.index()].dropped_in(reason, count);
-        arena.free(id);
-    }
-
-    /// Frames that a device gave and that could not be kept.
-    pub fn rx_lost(&mut self, port: PortId, frames: u32) {
-        let count = Count { units: u64::from(frames), frames: u64::from(frames), bytes: 0 };
-        let books = &mut self.books[port.index()];
-        books.rx.add(count);
-        books.dropped_in(Reason::NoMemory, count);
-    }
-
-    /// The next piece for `port`, if something may go now. It is pushed to `out`, and has to be answered by `settle`.
-    pub fn poll(
-        &mut self,
-        port: PortId,
-        arena: &mut Arena,
-        now: Time,
-        out: &mut Vec<TxDesc>,
-    ) -> Option<Grant> {
-        loop {
-            let grant = self.scheduler.poll(port, now)?;
-            let frame = &self.frames[grant.id.index()];
-            let action = self.forwarding.vlans(port).egress(frame.vid, frame.tag);
-            let egress = &self.egress[port.index()];
-            match rewrite::rewrite(arena.bytes(grant.id), arena.vnet(grant.id), frame, &grant, egress, action)
-            {
-                Ok(desc) => {
-                    self.books[port.index()].in_flight.add(piece(&grant));
-                    out.push(desc);
-                    return Some(grant);
-                }
-                Err(reason) => self.lose(port, &grant, reason, arena),
-            }
-        }
-    }
-
-    /// What became of a piece.
-    pub fn settle(&mut self, port: PortId, grant: &Grant, outcome: TxOutcome, arena: &mut Arena) {
-        let count = piece(grant);
-        let books = &mut self.books[port.index()];
-        books.in_flight.subtract(count);
-        if outcome == TxOutcome::Refused {
-            return self.lose(port, grant, Reason::DeviceRefused, arena);
-        }
-        books.tx.add(count);
-        books.priorities[grant.priority.index()].tx.add(count);
-        books.class_tx[usize::from(grant.class)].add(count);
-        books.class_wire[usize::from(grant.class)] += u64::from(grant.wire);
-        self.release(grant, arena);
-    }
-
-    fn lose(&mut self, port: PortId, grant: &Grant, reason: Reason, arena: &mut Arena) {
-        self.books[port.index()].dropped_out(reason, grant.priority, piece(grant));
-        self.release(grant, arena);
-    }
-
-    fn release(&mut self, grant: &Grant, arena: &mut Arena) {
-        if grant.last && self.scheduler.sent(grant.id) {
-            arena.free(grant.id);
-        }
-    }
-
     /// The link of a port came up, or went down: what was queued there is dropped then, and counted.
     pub fn set_link(&mut self, port: PortId, up: bool, arena: &mut Arena, now: Time) {
         if self.forwarding.is_up(port) == up {
@@ -287,7 +86,11 @@ impl Switch {
         self.forwarding.set_up(port, up);
         self.forwarding.set_held(port, false);
         self.loops.set_up(port, up, now);
+        self.flow.set_up(port, up);
         if !up {
+            for priority in Priority::all() {
+                self.scheduler.resume(port, priority, now);
+            }
             self.fdb.flush_port(port);
             self.flush(port, arena);
         }
@@ -296,20 +99,6 @@ impl Switch {
     /// Whether the link of a port is up.
     pub fn is_up(&self, port: PortId) -> bool {
         self.forwarding.is_up(port)
-    }
-
-    /// Drops what is queued at a port.
-    pub fn flush(&mut self, port: PortId, arena: &mut Arena) {
-        for priority in Priority::all() {
-            while let Some(grant) = self.scheduler.discard(port, priority) {
-                self.lose(port, &grant, Reason::Flushed, arena);
-            }
-        }
-    }
-
-    /// Pauses or releases a priority at an egress port.
-    pub fn set_paused(&mut self, port: PortId, priority: Priority, paused: bool, now: Time) {
-        self.scheduler.set_paused(port, priority, paused, now);
     }
 
     /// Everything that is due: probes, ageing, holds.
@@ -321,9 +110,15 @@ impl Switch {
         for port in self.loops.due(now) {
             self.originate(port, &self.loops.probe(port), arena, now);
         }
+        let refreshes: Vec<PortId> = self.flow.due(now).collect();
+        self.flow.urgent.extend(refreshes);
+        for port in self.ports() {
+            self.drop_stale(port, arena, now);
+        }
+        self.watch(arena, now);
     }
 
-    fn found(&mut self, finding: Finding) {
+    pub(super) fn found(&mut self, finding: Finding) {
         match finding {
             Finding::Held { held, .. } => {
                 self.forwarding.set_held(held, true);
@@ -335,7 +130,7 @@ impl Switch {
     }
 
     /// Queues a frame of the switch's own.
-    fn originate(&mut self, port: PortId, bytes: &[u8], arena: &mut Arena, now: Time) {
+    pub(super) fn originate(&mut self, port: PortId, bytes: &[u8], arena: &mut Arena, now: Time) {
         let Some(id) = arena.insert(bytes, crate::port::VnetHeader::default()) else { return };
         let shape = Shape::frame(bytes.len() as u32);
         self.frames[id.index()] = Remembered::EMPTY;
@@ -366,7 +161,8 @@ impl Switch {
 
     /// When `tick` has something to do.
     pub fn next_tick(&self) -> Option<Time> {
-        self.loops.next_wake()
+        let watchdog = self.watchdog.as_ref().map(Watchdog::next_wake);
+        [self.loops.next_wake(), self.flow.next_wake(), watchdog].into_iter().flatten().min()
     }
 
     /// What loop detection found since the last call.
@@ -392,14 +188,5 @@ impl Switch {
     /// The forwarding database, to look at.
     pub fn fdb(&self) -> &Fdb {
         &self.fdb
-    }
-}
-
-/// A piece in the books: a unit is counted with its end.
-fn piece(grant: &Grant) -> Count {
-    Count {
-        units: u64::from(grant.last),
-        frames: u64::from(grant.to - grant.from),
-        bytes: u64::from(grant.bytes),
     }
 }

@@ -12,9 +12,13 @@
 //!
 //! What must not enter: opening devices, anything that blocks, formatting.
 
+mod care;
+mod reaction;
+mod receive;
 mod sys;
+mod transmit;
 
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -28,14 +32,17 @@ use tokio::sync::{mpsc, oneshot};
 use crate::arena::Arena;
 use crate::port::{Interest, Link, Port, RxFrame, TxDesc, TxOutcome};
 use crate::state::{FdbEntry, Snapshot};
+use crate::switch::watchdog::Storm;
 use crate::switch::{Finding, Switch};
+use reaction::Reaction;
 
 /// Frames or superframes received from a port in a turn.
-const RX_BATCH: usize = 64;
-/// Pieces sent to a port in a turn.
+const RX_BATCH: usize = 32;
+/// Pieces handed to a port at once.
 const TX_BATCH: usize = 64;
-/// Bytes sent to a port in a turn.
-const TX_BATCH_BYTES: u64 = 512 * 1024;
+/// Bytes sent to a port in a turn: more than what may be received from one, else receiving frames that will be dropped
+/// could leave no time to send the others.
+const TX_TURN_BYTES: u64 = 4 * 1024 * 1024;
 /// A busy line is looked at again after this long at the earliest: a sleep costs more than a frame.
 const COARSE: Time = Time::from_micros(100);
 /// How often ports are asked for their link.
@@ -66,6 +73,8 @@ pub enum Event {
     Link(PortId, Link),
     /// Loop detection.
     Loop(Finding),
+    /// The PFC watchdog.
+    Storm(Storm),
 }
 
 struct Slot {
@@ -76,6 +85,13 @@ struct Slot {
     open_at: Time,
     line_rate: Option<Rate>,
     down_reason: String,
+    /// Receive queues whose gate is open.
+    serve: u8,
+    /// The device has a queue for each priority.
+    queues: bool,
+    /// Not reading it stops its sender without loss.
+    stops: bool,
+    host_edge_drops: u64,
 }
 
 /// The worker.
@@ -92,6 +108,11 @@ pub struct Worker {
     next_housekeeping: Time,
     turns: u64,
     wakeups: u64,
+    /// Some class is lossless.
+    lossless: bool,
+    /// Ports whose flow-control frame found the device full.
+    delayed: Vec<PortId>,
+    reaction: Reaction,
     received: Vec<RxFrame>,
     descs: Vec<TxDesc>,
     grants: Vec<Grant>,
@@ -106,6 +127,8 @@ pub struct Parts {
     pub arena: Arena,
     /// Line rates by port.
     pub line_rates: Vec<Option<Rate>>,
+    /// Whether some class is lossless.
+    pub lossless: bool,
     /// How late the worker may come and still catch up.
     pub burst: Time,
     /// Written to after a command was sent.
@@ -134,6 +157,10 @@ impl Worker {
                 open_at: Time::ZERO,
                 line_rate,
                 down_reason: "not opened yet".to_owned(),
+                serve: u8::MAX,
+                queues: false,
+                stops: false,
+                host_edge_drops: 0,
             })
             .collect();
         Ok(Worker {
@@ -149,6 +176,9 @@ impl Worker {
             next_housekeeping: Time::ZERO,
             turns: 0,
             wakeups: 0,
+            lossless: parts.lossless,
+            delayed: Vec::new(),
+            reaction: Reaction::default(),
             received: Vec::with_capacity(RX_BATCH),
             descs: Vec::with_capacity(TX_BATCH),
             grants: Vec::with_capacity(TX_BATCH),
@@ -156,7 +186,7 @@ impl Worker {
         })
     }
 
-    fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         Time::from_nanos(self.began.elapsed().as_nanos() as u64)
     }
 
@@ -176,169 +206,15 @@ impl Worker {
         }
     }
 
-    /// Takes frames from all ports that have some. `true`: some port has more.
-    fn receive(&mut self) -> bool {
-        let now = self.now();
-        let mut busy = false;
-        for index in 0..self.slots.len() {
-            let slot = &mut self.slots[index];
-            if !slot.readable || slot.open_at > now {
-                continue;
-            }
-            let Some(port) = &mut slot.port else { continue };
-            let id = PortId(index as u16);
-            self.received.clear();
-            let status = port.rx(u8::MAX, RX_BATCH, &mut self.arena, &mut self.received);
-            slot.readable = status.more;
-            let wire_before = self.switch.books(id).rx_wire;
-            for frame in &self.received {
-                self.switch.rx(id, frame.id, &mut self.arena, now);
-            }
-            if status.lost > 0 {
-                self.switch.rx_lost(id, status.lost);
-            }
-            if let Some(rate) = slot.line_rate {
-                let wire = self.switch.books(id).rx_wire - wire_before;
-                slot.open_at = slot.open_at.max(now.saturating_sub(self.burst)) + rate.time_of(wire);
-            }
-            busy |= status.more && slot.open_at <= now;
-            if let Some(error) = status.closed {
-                self.close(id, error.to_string(), now);
-            }
-        }
-        busy
-    }
-
-    /// Sends what may go now. `true`: some port could go on at once.
-    fn transmit(&mut self) -> bool {
-        let mut busy = false;
-        for index in 0..self.slots.len() {
-            let id = PortId(index as u16);
-            if self.switch.has_backlog(id) {
-                busy |= self.transmit_port(id);
-            }
-        }
-        for finding in self.switch.findings() {
-            // Nobody listens any more: the switch is ending.
-            let _ = self.events.send(Event::Loop(finding));
-        }
-        busy
-    }
-
-    fn transmit_port(&mut self, id: PortId) -> bool {
-        let now = self.now();
-        let slot = &mut self.slots[id.index()];
-        let Some(port) = &mut slot.port else { return false };
-        let mut room = port.tx_room().min(TX_BATCH);
-        if room == 0 {
-            self.watch(id);
-            return false;
-        }
-        self.descs.clear();
-        self.grants.clear();
-        let mut bytes = 0;
-        while room > 0 && bytes < TX_BATCH_BYTES {
-            let Some(grant) = self.switch.poll(id, &mut self.arena, now, &mut self.descs) else { break };
-            bytes += u64::from(grant.bytes);
-            self.grants.push(grant);
-            room -= 1;
-        }
-        if self.grants.is_empty() {
-            return false;
-        }
-        self.outcomes.clear();
-        port.tx(&self.descs, &mut self.arena, &mut self.outcomes);
-        let outcomes = self.outcomes.iter().copied().chain(std::iter::repeat(TxOutcome::Refused));
-        for (grant, outcome) in self.grants.iter().zip(outcomes) {
-            self.switch.settle(id, grant, outcome, &mut self.arena);
-        }
-        self.switch.next_tx(id).is_some_and(|wake| wake <= now)
-    }
-
-    /// The device of a port is gone.
-    fn close(&mut self, id: PortId, reason: String, now: Time) {
-        let slot = &mut self.slots[id.index()];
-        slot.readable = false;
-        slot.down_reason.clone_from(&reason);
-        // Descriptors leave epoll when they are closed with the port.
-        slot.port = None;
-        slot.watched.clear();
-        self.switch.set_link(id, false, &mut self.arena, now);
-        let _ = self.events.send(Event::Closed(id, reason));
-    }
-
-    /// Watches what a port wants to be watched now.
-    fn watch(&mut self, id: PortId) {
-        let slot = &mut self.slots[id.index()];
-        let mut wanted = Vec::new();
-        if let Some(port) = &slot.port {
-            port.interests(&mut wanted);
-        }
-        if wanted == slot.watched {
-            return;
-        }
-        for old in slot.watched.iter().filter(|w| !wanted.iter().any(|n| n.fd == w.fd)) {
-            // The port may have closed it already.
-            let _ = self.epoll.delete(borrowed(&old.fd));
-        }
-        for new in &wanted {
-            let mut flags = EpollFlags::EPOLLET;
-            flags.set(EpollFlags::EPOLLIN, new.read);
-            flags.set(EpollFlags::EPOLLOUT, new.write);
-            let mut event = EpollEvent::new(flags, id.index() as u64);
-            if self.epoll.modify(borrowed(&new.fd), &mut event).is_err()
-                && let Err(error) = self.epoll.add(borrowed(&new.fd), event)
-            {
-                tracing::error!(port = id.0, %error, "a descriptor can't be watched");
-            }
-        }
-        slot.watched = wanted;
-        // Whatever became ready before it was watched made no edge.
-        slot.readable = true;
-    }
-
-    /// What is done a few times a second.
-    fn housekeeping(&mut self, now: Time) {
-        if self.switch.next_tick().is_some_and(|t| t <= now) {
-            self.switch.tick(&mut self.arena, now);
-        }
-        if self.next_housekeeping > now {
-            return;
-        }
-        self.next_housekeeping = now + HOUSEKEEPING;
-        self.switch.tick(&mut self.arena, now);
-        for index in 0..self.slots.len() {
-            self.look_after(PortId(index as u16), now);
-        }
-    }
-
-    /// Housekeeping of one port.
-    fn look_after(&mut self, id: PortId, now: Time) {
-        let slot = &mut self.slots[id.index()];
-        let Some(port) = &mut slot.port else { return };
-        let link = port.tick();
-        let up = link == Link::Up;
-        let was_up = self.switch.is_up(id);
-        slot.down_reason = match &link {
-            Link::Up => String::new(),
-            Link::Down(reason) => reason.clone(),
-        };
-        self.switch.set_link(id, up, &mut self.arena, now);
-        if up != was_up {
-            let _ = self.events.send(Event::Link(id, link));
-        }
-        self.watch(id);
-    }
-
     /// How long nothing will be due.
-    fn next_wake(&self, now: Time) -> Duration {
+    pub(super) fn next_wake(&self, now: Time) -> Duration {
         let mut wake = self.next_housekeeping;
         if let Some(tick) = self.switch.next_tick() {
             wake = wake.min(tick);
         }
         for (index, slot) in self.slots.iter().enumerate() {
             let Some(port) = &slot.port else { continue };
-            if slot.readable {
+            if slot.readable && (!slot.stops || self.switch.may_read(PortId(index as u16))) {
                 wake = wake.min(slot.open_at.max(now + COARSE));
             }
             if let Some(tx) = self.switch.next_tx(PortId(index as u16))
@@ -351,7 +227,7 @@ impl Worker {
     }
 
     /// Waits for descriptors or time. `true`: there are commands.
-    fn wait(&mut self, timeout: Duration) -> bool {
+    pub(super) fn wait(&mut self, timeout: Duration) -> bool {
         let mut events = [EpollEvent::empty(); 64];
         let n = sys::epoll_wait(self.epoll.0.as_fd(), &mut events, timeout);
         if !timeout.is_zero() {
@@ -371,7 +247,9 @@ impl Worker {
                 slot.open_at = slot.open_at.max(now);
                 slot.readable = true;
             }
-            if event.events().intersects(EpollFlags::EPOLLOUT | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+            // A port that is down may be about to accept a peer.
+            let notable = EpollFlags::EPOLLOUT | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+            if event.events().intersects(notable) || !self.switch.is_up(id) {
                 self.look_after(id, now);
             }
         }
@@ -379,7 +257,7 @@ impl Worker {
     }
 
     /// Does what the control side asks. `false`: end.
-    fn obey(&mut self) -> bool {
+    pub(super) fn obey(&mut self) -> bool {
         // Reading resets the counter; commands that come later write again.
         let _ = self.wake.read();
         loop {
@@ -402,29 +280,11 @@ impl Worker {
         }
     }
 
-    fn attach(&mut self, id: PortId, port: Box<dyn Port>) {
-        self.switch.attach(id, port.offload());
-        self.slots[id.index()].port = Some(port);
-        self.look_after(id, self.now());
-    }
-
-    /// Sends what is queued while that takes no longer than a moment, and drops the rest, counted.
-    fn farewell(&mut self) {
-        let end = self.now() + FAREWELL;
-        while self.now() < end && self.switch.ports().any(|p| self.switch.has_backlog(p)) {
-            if !self.transmit() {
-                std::thread::sleep(Duration::from_micros(200));
-            }
-        }
-        for id in self.switch.ports() {
-            self.switch.flush(id, &mut self.arena);
-        }
-    }
-
-    fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.switch.snapshot(self.now());
         for (port, slot) in snapshot.ports.iter_mut().zip(&self.slots) {
             port.down_reason.clone_from(&slot.down_reason);
+            port.host_edge_drops = slot.host_edge_drops;
         }
         snapshot.worker = crate::state::Worker {
             io: "readiness".to_owned(),
@@ -433,12 +293,9 @@ impl Worker {
             late_ns: self.switch.late().as_nanos(),
             cpu_ns: clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
                 .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64),
+            flow_reaction: self.reaction.buckets.to_vec(),
+            flow_reaction_sum_ns: self.reaction.sum_ns,
         };
         snapshot
     }
-}
-
-/// A descriptor that a port owns, for the length of a call.
-fn borrowed(fd: &RawFd) -> BorrowedFd<'_> {
-    sys::borrow(*fd)
 }
