@@ -150,6 +150,7 @@ fn answer(a: &mut Assembler, priority: Priority) {
     a.exit();
 }
 
+#[derive(Clone, Copy)]
 enum Offset {
     At(i32),
     Behind(Register),
