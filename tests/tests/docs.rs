@@ -64,9 +64,10 @@ fn anchors(page: &str) -> Vec<String> {
 /// Words that follow `dcbridge ` in code, where they can only be subcommands.
 fn subcommands(code: &str) -> impl Iterator<Item = &str> {
     code.match_indices("dcbridge ").filter_map(|(at, name)| {
-        let before = code[..at].chars().next_back();
+        let before = &code[..at];
         let word = code[at + name.len()..].split([' ', '\'', '"', ';', ')']).next()?;
-        let is_program = before.is_none_or(|c| matches!(c, ' ' | '/' | '(' | '"'));
+        let is_program =
+            before.is_empty() || [" ", "(", "\"", "bin/", "release/"].iter().any(|b| before.ends_with(b));
         let is_word = !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase());
         (is_program && is_word).then_some(word)
     })
@@ -170,6 +171,6 @@ fn the_parts_of_this_test_see_what_they_should() {
     assert_eq!(targets("a [b](c.md#d), `[x](y)` and ![p](q.svg)"), ["c.md#d", "q.svg"]);
     assert_eq!(anchors("# A `b`, and C!\n```\n# no\n```\n## A b and c"), ["a-b-and-c", "a-b-and-c-1"]);
     let code =
-        "sudo dcbridge run x; target/release/dcbridge check y; /etc/dcbridge z; dcbridge 0.1 dcbridge --help";
+        "sudo dcbridge run x; target/release/dcbridge check y; /run/dcbridge z; dcbridge 0.1 dcbridge --help";
     assert_eq!(subcommands(code).collect::<Vec<_>>(), ["run", "check"]);
 }
