@@ -306,10 +306,9 @@ impl Sim {
 
     fn deliver(&mut self, at: At, sent: Time, packet: Packet) {
         match &mut self.nodes[at.0.0].ends[at.1.index()] {
-            End::Nothing => {}
-            End::Host(sink) => sink(sent, packet),
             // A meter measures data; flow-control frames are not its affair.
-            End::Meter(_) => {}
+            End::Nothing | End::Meter(_) => {}
+            End::Host(sink) => sink(sent, packet),
             &mut End::Link(peer, delay) => self.at(sent + delay, Event::Arrive(peer, packet)),
         }
     }
