@@ -23,7 +23,7 @@ const SUPERFRAME: u32 = 66_000;
 /// What lossless classes take of the shared buffer, in bytes of whole cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct BufferPlan {
-    /// Lossless priority groups: a priority at a port that pauses for it.
+    /// Lossless priority groups: every lossless priority at every port.
     pub groups: u32,
     /// What the groups have to themselves.
     pub reserved_bytes: u64,
@@ -39,10 +39,9 @@ impl BufferPlan {
         let lossless = config.lossless_priorities();
         let mut plan = Self { groups: 0, reserved_bytes: 0, headroom_bytes: 0, shared_bytes: None };
         for port in &config.ports {
-            let pausing = port.pausing(lossless);
-            plan.groups += pausing.len() as u32;
-            plan.headroom_bytes += pausing.len() as u64 * group_headroom(config, port);
-            let classes = pausing.iter().filter_map(|priority| config.class_of(priority));
+            plan.groups += lossless.len() as u32;
+            plan.headroom_bytes += lossless.len() as u64 * group_headroom(config, port);
+            let classes = lossless.iter().filter_map(|priority| config.class_of(priority));
             plan.reserved_bytes += classes.map(|class| cells(class.reserved_bytes)).sum::<u64>();
         }
         plan.shared_bytes = config.bridge.buffer_bytes.checked_sub(plan.taken());
@@ -55,9 +54,12 @@ impl BufferPlan {
     }
 }
 
-/// The calculated headroom of each lossless priority group of a port; `None` when no group of it pauses anyone.
+/// The calculated headroom of each lossless priority group of a port, without what its device adds (a ring that empties
+/// after its gate was closed); `None` when no class is lossless.
+///
+/// It does not depend on `flow_control`: a device may push back without pause frames.
 pub fn port_headroom(config: &Config, port: &Port) -> Option<Headroom> {
-    if port.pausing(config.lossless_priorities()).is_empty() {
+    if config.lossless_priorities().is_empty() {
         return None;
     }
     let bits_per_second = port.line_rate.unwrap_or(UNLIMITED).0;
@@ -84,7 +86,7 @@ pub fn port_headroom(config: &Config, port: &Port) -> Option<Headroom> {
 }
 
 /// The headroom that each lossless priority group of a port has, in bytes of whole cells: as configured, else as
-/// calculated; 0 when no group of it pauses anyone.
+/// calculated; 0 when no class is lossless.
 pub fn group_headroom(config: &Config, port: &Port) -> u64 {
     let Some(calculated) = port_headroom(config, port) else {
         return 0;
@@ -147,14 +149,34 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_pauses_nobody_needs_nothing() {
-        for defaults in ["flow_control = \"off\"", "pfc_transmit = []", "pfc_transmit = [5]"] {
-            let config = config(defaults, 2, "[3]");
-            let plan = BufferPlan::of(&config);
-            assert_eq!((plan.groups, plan.taken()), (0, 0), "{defaults}");
-            assert_eq!(port_headroom(&config, &config.ports[0]), None);
+    fn a_device_needs_headroom_without_pause_frames_as_well() {
+        for flow in ["off", "pause", "pfc"] {
+            let config = config(&format!("flow_control = \"{flow}\""), 2, "[3]");
+            assert_eq!(BufferPlan::of(&config).groups, 2, "{flow}");
+            assert!(port_headroom(&config, &config.ports[0]).is_some(), "{flow}");
         }
-        assert_eq!(BufferPlan::of(&config("flow_control = \"pause\"", 2, "[3]")).groups, 2);
+    }
+
+    #[test]
+    fn without_a_lossless_class_everything_is_shared() {
+        let (config, _) =
+            crate::parse("[[port]]\nname = \"a\"\n[[port]]\nname = \"b\"\n", "f").expect("legal");
+        let plan = BufferPlan::of(&config);
+        assert_eq!((plan.groups, plan.taken(), plan.shared_bytes), (0, 0, Some(12_000_000)));
+        assert_eq!(port_headroom(&config, &config.ports[0]), None);
+    }
+
+    #[test]
+    fn the_default_buffer_holds_six_streams_with_a_lossless_priority() {
+        let of = |ports: usize| {
+            let port = |n| format!("[[port]]\nname = \"p{n}\"\ntype = \"stream\"\nlisten = \"unix:/{n}\"\n");
+            let ports: String = (0..ports).map(port).collect();
+            let classes = "[[traffic_class]]\nname = \"s\"\npriorities = [3]\nlossless = true\n\
+                 [[traffic_class]]\nname = \"d\"\npriorities = \"rest\"\n";
+            crate::parse(&format!("{ports}{classes}"), "f").map(|(_, findings)| findings)
+        };
+        assert_eq!(of(6), Ok(vec![]));
+        assert!(of(7).is_err());
     }
 
     #[test]

@@ -92,6 +92,8 @@ impl Rule {
 struct Believes {
     trust: Vec<config::Trust>,
     default: Priority,
+    /// It stops its sender as a whole, by not being read.
+    whole: bool,
 }
 
 /// The priority of a frame.
@@ -131,7 +133,11 @@ impl Classifier {
         let ports = config
             .ports
             .iter()
-            .map(|p| Believes { trust: p.trust.clone(), default: Priority::new(p.default_priority) })
+            .map(|p| Believes {
+                trust: p.trust.clone(),
+                default: Priority::new(p.default_priority),
+                whole: matches!(p.kind, config::PortKind::Stream { .. }),
+            })
             .collect();
         Classifier {
             rules,
@@ -146,8 +152,10 @@ impl Classifier {
         let marked = self.marked(port, frame);
         let own = marked.or(queue).unwrap_or(self.ports[port.index()].default);
         let policy = self.rules.iter().find(|rule| rule.matches(port, frame, vid));
-        // A sender is paused by its queue, whatever its frames say.
-        Classified { arrival: queue.unwrap_or(own), priority: policy.map_or(own, |rule| rule.priority) }
+        let priority = policy.map_or(own, |rule| rule.priority);
+        // A sender is paused by its queue, whatever its frames say; one with a single queue by any priority.
+        let arrival = if self.ports[port.index()].whole { priority } else { queue.unwrap_or(own) };
+        Classified { arrival, priority }
     }
 
     /// The priority by the marks that `port` trusts, if the frame has one of them.

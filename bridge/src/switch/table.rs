@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use dcbridge_config as config;
-use dcbridge_scheduler::headroom::{Headroom, LinkModel, Reaction, headroom};
 use dcbridge_scheduler::time::WIRE_MIN;
 use dcbridge_scheduler::{
     ClassConfig, ClassTable, GroupConfig, PortConfig, PortId, Priority, QueueLimit, Rate, Scheduler, Time,
@@ -107,7 +106,7 @@ impl Switch {
         self.egress[port.index()].offload = device.offload;
         self.scheduler.configure(port, &port_config(&self.config, config, self.burst, device.offload));
         for class in &self.config.traffic_classes {
-            let limits = class.lossless.then(|| group_config(config, class, device.guarantee));
+            let limits = class.lossless.then(|| group_config(&self.config, config, class, device.guarantee));
             for priority in Priority::all().filter(|p| class.priorities.contains(p.get())) {
                 self.scheduler.configure_group(port, priority, limits);
             }
@@ -120,38 +119,24 @@ fn plain_facts(port: &config::Port) -> PortFacts {
 }
 
 /// Limits of the priority groups of a lossless class at a port.
-fn group_config(port: &config::Port, class: &config::TrafficClass, guarantee: Guarantee) -> GroupConfig {
+fn group_config(
+    config: &config::Config,
+    port: &config::Port,
+    class: &config::TrafficClass,
+    guarantee: Guarantee,
+) -> GroupConfig {
     let residual = match guarantee {
         Guarantee::BoundedByHeadroom { residual_bytes } => residual_bytes.div_ceil(WIRE_MIN),
         Guarantee::Exact | Guarantee::FramesOnly | Guarantee::None => 0,
     };
-    let headroom =
-        port.headroom_bytes.map_or_else(|| link_headroom(port).cells.saturating_add(residual), cells_of);
+    let calculated = || config::port_headroom(config, port).map_or(0, |h| h.cells.saturating_add(residual));
+    let headroom = port.headroom_bytes.map_or_else(calculated, cells_of);
     GroupConfig {
         reserved: cells_of(class.reserved_bytes),
         limit: queue_limit(class.queue_limit),
         headroom,
         xon_offset: cells_of(class.xon_offset_bytes),
     }
-}
-
-/// The headroom that the link of a port needs.
-fn link_headroom(port: &config::Port) -> Headroom {
-    let bits_per_second = port.line_rate.map_or(25_000_000_000, |r| r.0);
-    let piece = (bits_per_second / 80_000).min(66_000) as u32;
-    headroom(&LinkModel {
-        bits_per_second,
-        max_frame: u32::from(port.mtu) + (ETHERNET + 2 * TAG) as u32,
-        own_piece: piece,
-        peer_piece: piece,
-        metres: port.cable_metres,
-        reaction: match port.peer_reaction {
-            config::PeerReaction::Hardware => Reaction::Hardware,
-            config::PeerReaction::Software { us } => Reaction::Software(Time::from_micros(u64::from(us))),
-        },
-        residual: 0,
-        cell: CELL as u32,
-    })
 }
 
 fn cells_of(bytes: u64) -> u32 {

@@ -61,12 +61,9 @@ fn sum(config: &Config, plan: &BufferPlan) -> String {
     let lossless = config.lossless_priorities();
     let mut headrooms: BTreeMap<u64, (usize, Vec<&str>)> = BTreeMap::new();
     for port in &config.ports {
-        let groups = port.pausing(lossless).len();
-        if groups > 0 {
-            let (count, names) = headrooms.entry(group_headroom(config, port)).or_default();
-            *count += groups;
-            names.push(&port.name);
-        }
+        let (count, names) = headrooms.entry(group_headroom(config, port)).or_default();
+        *count += lossless.len();
+        names.push(&port.name);
     }
     let mut rest = (0, 0);
     let mut terms = Vec::new();
@@ -99,12 +96,10 @@ fn saving(config: &Config) -> &'static str {
         largest.filter(|port| port.headroom_bytes.is_none()).and_then(|port| port_headroom(config, port));
     match parts {
         None => "lower `headroom`",
-        Some(parts) if parts.reaction >= parts.own_piece + parts.peer_piece => {
-            "say how fast the peers stop (`peer_reaction`), or lower `line_rate`"
+        Some(parts) if parts.reaction >= parts.own_piece => {
+            "lower `peer_reaction`, which is the largest part of the headroom, if the peers are faster than it says"
         }
-        Some(_) => {
-            "turn off `offload` where the lines are slow, lower `line_rate`, or make fewer priorities lossless"
-        }
+        Some(_) => "lower `line_rate`, or make fewer priorities lossless",
     }
 }
 
