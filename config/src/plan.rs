@@ -23,7 +23,7 @@ const SUPERFRAME: u32 = 66_000;
 /// What lossless classes take of the shared buffer, in bytes of whole cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct BufferPlan {
-    /// Lossless priority groups: every lossless priority at every port.
+    /// Lossless priority groups: a priority at a port that pauses for it.
     pub groups: u32,
     /// What the groups have to themselves.
     pub reserved_bytes: u64,
@@ -39,9 +39,10 @@ impl BufferPlan {
         let lossless = config.lossless_priorities();
         let mut plan = Self { groups: 0, reserved_bytes: 0, headroom_bytes: 0, shared_bytes: None };
         for port in &config.ports {
-            plan.groups += lossless.len() as u32;
-            plan.headroom_bytes += lossless.len() as u64 * group_headroom(config, port);
-            let classes = lossless.iter().filter_map(|priority| config.class_of(priority));
+            let pausing = port.pausing(lossless);
+            plan.groups += pausing.len() as u32;
+            plan.headroom_bytes += pausing.len() as u64 * group_headroom(config, port);
+            let classes = pausing.iter().filter_map(|priority| config.class_of(priority));
             plan.reserved_bytes += classes.map(|class| cells(class.reserved_bytes)).sum::<u64>();
         }
         plan.shared_bytes = config.bridge.buffer_bytes.checked_sub(plan.taken());
@@ -55,11 +56,9 @@ impl BufferPlan {
 }
 
 /// The calculated headroom of each lossless priority group of a port, without what its device adds (a ring that empties
-/// after its gate was closed); `None` when no class is lossless.
-///
-/// It does not depend on `flow_control`: a device may push back without pause frames.
+/// after its gate was closed); `None` when no group of it pauses anyone.
 pub fn port_headroom(config: &Config, port: &Port) -> Option<Headroom> {
-    if config.lossless_priorities().is_empty() {
+    if port.pausing(config.lossless_priorities()).is_empty() {
         return None;
     }
     let bits_per_second = port.line_rate.unwrap_or(UNLIMITED).0;
@@ -86,7 +85,7 @@ pub fn port_headroom(config: &Config, port: &Port) -> Option<Headroom> {
 }
 
 /// The headroom that each lossless priority group of a port has, in bytes of whole cells: as configured, else as
-/// calculated; 0 when no class is lossless.
+/// calculated; 0 when no group of it pauses anyone.
 pub fn group_headroom(config: &Config, port: &Port) -> u64 {
     let Some(calculated) = port_headroom(config, port) else {
         return 0;
@@ -104,7 +103,8 @@ mod tests {
     use super::*;
 
     fn config(defaults: &str, ports: usize, priorities: &str) -> Config {
-        let ports: String = (0..ports).map(|n| format!("[[port]]\nname = \"p{n}\"\n")).collect();
+        let ports: Vec<_> = (0..ports).map(|n| format!("[[port]]\nname = \"p{n}\"\n")).collect();
+        let ports = ports.concat();
         let text = format!(
             "[defaults]\n{defaults}\n{ports}[[traffic_class]]\nname = \"s\"\npriorities = {priorities}\n\
              lossless = true\n[[traffic_class]]\nname = \"d\"\npriorities = \"rest\"\n"
@@ -149,12 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn a_device_needs_headroom_without_pause_frames_as_well() {
-        for flow in ["off", "pause", "pfc"] {
-            let config = config(&format!("flow_control = \"{flow}\""), 2, "[3]");
-            assert_eq!(BufferPlan::of(&config).groups, 2, "{flow}");
-            assert!(port_headroom(&config, &config.ports[0]).is_some(), "{flow}");
+    fn a_port_that_pauses_nobody_needs_nothing() {
+        for defaults in ["flow_control = \"off\"", "pfc_transmit = []", "pfc_transmit = [5]"] {
+            let config = config(defaults, 2, "[3]");
+            let plan = BufferPlan::of(&config);
+            assert_eq!((plan.groups, plan.taken()), (0, 0), "{defaults}");
+            assert_eq!(port_headroom(&config, &config.ports[0]), None);
         }
+        assert_eq!(BufferPlan::of(&config("flow_control = \"pause\"", 2, "[3]")).groups, 2);
     }
 
     #[test]
@@ -170,7 +172,7 @@ mod tests {
     fn the_default_buffer_holds_six_streams_with_a_lossless_priority() {
         let of = |ports: usize| {
             let port = |n| format!("[[port]]\nname = \"p{n}\"\ntype = \"stream\"\nlisten = \"unix:/{n}\"\n");
-            let ports: String = (0..ports).map(port).collect();
+            let ports = (0..ports).map(port).collect::<Vec<_>>().concat();
             let classes = "[[traffic_class]]\nname = \"s\"\npriorities = [3]\nlossless = true\n\
                  [[traffic_class]]\nname = \"d\"\npriorities = \"rest\"\n";
             crate::parse(&format!("{ports}{classes}"), "f").map(|(_, findings)| findings)

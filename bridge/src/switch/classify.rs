@@ -167,3 +167,41 @@ impl Classifier {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::VnetHeader;
+    use crate::sim::frames::Spec;
+    use crate::switch::parse::parse;
+
+    #[test]
+    fn a_sender_that_stops_as_a_whole_is_paused_by_whatever_its_frames_become() {
+        let text = "
+            [[policy]]
+            name = 'all'
+            match = 'default'
+            priority = 3
+            [[port]]
+            name = 'tap'
+            [[port]]
+            name = 'stream'
+            type = 'stream'
+            listen = 'unix:/s'
+        ";
+        let (config, _) = dcbridge_config::parse(text, "f").expect("legal");
+        let classifier = Classifier::new(&config);
+        let packet = Spec { from: 1, to: Some(2), ..Spec::default() }.udp(0);
+        let frame = parse(&packet.bytes, &VnetHeader::default()).expect("a good frame");
+        let of =
+            |port, queue: Option<u8>| classifier.classify(PortId(port), queue.map(Priority::new), &frame, 1);
+        let (zero, three) = (Priority::new(0), Priority::new(3));
+        assert_eq!(
+            of(0, None),
+            Classified { arrival: zero, priority: three },
+            "only its mark is known to its host"
+        );
+        assert_eq!(of(0, Some(5)).arrival, Priority::new(5), "paused by its queue");
+        assert_eq!(of(1, None), Classified { arrival: three, priority: three });
+    }
+}

@@ -83,7 +83,7 @@ impl Switch {
             fdb,
             loops: Loops::new(config.ports.len(), config.bridge.loop_detection, setting.seed),
             egress: config.ports.iter().map(|p| Egress::new(p, &config.maps, true)).collect(),
-            facts: config.ports.iter().map(|p| plain_facts(p)).collect(),
+            facts: config.ports.iter().map(plain_facts).collect(),
             books: config.ports.iter().map(|_| PortBooks::new()).collect(),
             frames: vec![Remembered::EMPTY; arena.frame_count()],
             findings: Vec::new(),
@@ -105,10 +105,13 @@ impl Switch {
         facts.guarantee = device.guarantee;
         self.egress[port.index()].offload = device.offload;
         self.scheduler.configure(port, &port_config(&self.config, config, self.burst, device.offload));
+        let pausing = config.pausing(self.config.lossless_priorities());
         for class in &self.config.traffic_classes {
-            let limits = class.lossless.then(|| group_config(&self.config, config, class, device.guarantee));
+            let limits = group_config(&self.config, config, class, device.guarantee);
             for priority in Priority::all().filter(|p| class.priorities.contains(p.get())) {
-                self.scheduler.configure_group(port, priority, limits);
+                // Where nobody is asked to pause, a group is like any other.
+                let pauses = class.lossless && pausing.contains(priority.get());
+                self.scheduler.configure_group(port, priority, pauses.then_some(limits));
             }
         }
     }
@@ -129,8 +132,9 @@ fn group_config(
         Guarantee::BoundedByHeadroom { residual_bytes } => residual_bytes.div_ceil(WIRE_MIN),
         Guarantee::Exact | Guarantee::FramesOnly | Guarantee::None => 0,
     };
-    let calculated = || config::port_headroom(config, port).map_or(0, |h| h.cells.saturating_add(residual));
-    let headroom = port.headroom_bytes.map_or_else(calculated, cells_of);
+    // What a person configured is meant to be all of it.
+    let residual = if port.headroom_bytes.is_some() { 0 } else { residual };
+    let headroom = cells_of(config::group_headroom(config, port)).saturating_add(residual);
     GroupConfig {
         reserved: cells_of(class.reserved_bytes),
         limit: queue_limit(class.queue_limit),

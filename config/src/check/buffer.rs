@@ -61,9 +61,12 @@ fn sum(config: &Config, plan: &BufferPlan) -> String {
     let lossless = config.lossless_priorities();
     let mut headrooms: BTreeMap<u64, (usize, Vec<&str>)> = BTreeMap::new();
     for port in &config.ports {
-        let (count, names) = headrooms.entry(group_headroom(config, port)).or_default();
-        *count += lossless.len();
-        names.push(&port.name);
+        let groups = port.pausing(lossless).len();
+        if groups > 0 {
+            let (count, names) = headrooms.entry(group_headroom(config, port)).or_default();
+            *count += groups;
+            names.push(&port.name);
+        }
     }
     let mut rest = (0, 0);
     let mut terms = Vec::new();

@@ -20,8 +20,9 @@ pub(super) fn check(file: &File, config: &Config, cx: &mut Reader) {
 
 /// Whether the port stops senders by the queue of a priority. A stream is one queue for everything: it is read, or it
 /// isn't, whatever its frames say.
-fn by_queue(port: &Port) -> bool {
-    !matches!(port.kind, PortKind::Stream { .. })
+fn by_queue(config: &Config, port: &Port) -> bool {
+    let pausing = port.pausing(config.lossless_priorities());
+    !matches!(port.kind, PortKind::Stream { .. }) && !pausing.is_empty()
 }
 
 /// Whether the port names to a peer which of its priorities to stop: the peer, another switch, knows them by their PCP.
@@ -59,7 +60,7 @@ fn check_policies(file: &File, config: &Config, cx: &mut Reader) {
 /// Whether the policy takes frames at `port` that arrived with another priority than it gives.
 fn may_differ(config: &Config, policy: &Policy, port: &Port) -> bool {
     let asked = |m: &&Match| m.in_ports.is_empty() || m.in_ports.contains(&port.name);
-    by_queue(port)
+    by_queue(config, port)
         && policy.any_of.iter().filter(asked).any(|m| arrival(config, port, m) != Some(policy.priority))
 }
 

@@ -178,8 +178,7 @@ pub(super) fn check(file: &File, config: &Config, cx: &mut Reader) {
                     check_receive(config, receive, place, cx);
                 }
             }
-            FlowControl::Pause => check_pause(file, config, flow, cx),
-            FlowControl::Off => {}
+            other => check_other(file, config, other == FlowControl::Pause, flow, cx),
         }
     }
     check_stall(file, config, cx);
@@ -214,9 +213,9 @@ fn check_transmit(
         cx.report(
             Diagnostic::warning(
                 place,
-                format!("no pauses are sent for {}, which must lose nothing", named(unpaused)),
+                format!("{} can be lost where nobody is paused for it", named(unpaused)),
             )
-            .label("a sender that only a pause frame stops goes on")
+            .label("lossless, but not here")
             .also(lossless_span(file), "lossless")
             .help("write `pfc_transmit = \"lossless\"`"),
         );
@@ -237,15 +236,26 @@ fn check_receive(config: &Config, receive: PrioritySet, place: Option<Range<usiz
     }
 }
 
-/// A port that stops everything while there are lossless classes beside others.
-fn check_pause(file: &File, config: &Config, place: Option<Range<usize>>, cx: &mut Reader) {
+/// A port without PFC while there are lossless classes.
+fn check_other(file: &File, config: &Config, pause: bool, place: Option<Range<usize>>, cx: &mut Reader) {
     let lossless = config.lossless_priorities();
-    let (Some(place), false) = (place, lossless.is_empty() || lossless == PrioritySet::ALL) else { return };
-    let title = "`flow_control = \"pause\"` stops the classes that are not lossless as well";
-    let finding = Diagnostic::warning(place, title).label("802.3x knows no priorities");
-    cx.report(
-        finding.also(lossless_span(file), "lossless").help("write \"pfc\" where the peer understands it"),
-    );
+    let (Some(place), false) = (place, lossless.is_empty()) else { return };
+    let finding = if !pause {
+        Diagnostic::warning(
+            place,
+            "a lossless class loses frames that come in where there is no flow control",
+        )
+        .label("nobody is paused")
+        .help("write \"pfc\", or \"pause\" for a peer that knows only that")
+    } else if lossless != PrioritySet::ALL {
+        let title = "`flow_control = \"pause\"` stops the classes that are not lossless as well";
+        Diagnostic::warning(place, title)
+            .label("802.3x knows no priorities")
+            .help("write \"pfc\" where the peer understands it")
+    } else {
+        return;
+    };
+    cx.report(finding.also(lossless_span(file), "lossless"));
 }
 
 /// A process that stands still for longer than a pause lasts can't renew it.

@@ -20,11 +20,20 @@ pub(super) struct Report {
     cell_bytes: u32,
     /// Lossless priority groups, by port.
     groups: Vec<Group>,
+    /// Lossless priorities of ports that pause nobody for them, so that they are not lossless there.
+    unpaused: Vec<Unpaused>,
     /// How the buffer is divided.
     buffer: Buffer,
 }
 
-/// A lossless priority at a port.
+/// A lossless priority at a port that does not pause for it.
+#[derive(Debug, Serialize)]
+struct Unpaused {
+    port: String,
+    priority: u8,
+}
+
+/// A lossless priority at a port that pauses for it.
 #[derive(Debug, Serialize)]
 struct Group {
     port: String,
@@ -43,12 +52,13 @@ struct Group {
     configured_bytes: Option<u64>,
     suffices: bool,
     reserved_bytes: u64,
-    /// The longest pause that a frame can ask for; `None`: the port sends none for the priority.
-    longest_pause_ns: Option<u64>,
+    /// The longest pause that a frame can ask for.
+    longest_pause_ns: u64,
 }
 
 /// What may still arrive, on the wire.
 #[derive(Debug, Serialize)]
+#[allow(clippy::struct_field_names, reason = "keys of the JSON: each says its unit")]
 struct Parts {
     own_piece_bytes: u64,
     pfc_frame_bytes: u64,
@@ -61,6 +71,7 @@ struct Parts {
 
 /// The pool: reserved + headroom + shared = size.
 #[derive(Debug, Serialize)]
+#[allow(clippy::struct_field_names, reason = "keys of the JSON: each says its unit")]
 struct Buffer {
     reserved_bytes: u64,
     headroom_bytes: u64,
@@ -75,7 +86,14 @@ impl Report {
         let plan = BufferPlan::of(config);
         let lossless = config.lossless_priorities();
         let all = config.ports.iter().flat_map(|port| lossless.iter().map(move |priority| (port, priority)));
-        let groups: Vec<Group> = all.filter_map(|(port, priority)| group(config, port, priority)).collect();
+        let (all, unpaused): (Vec<_>, Vec<_>) =
+            all.partition(|(port, priority)| port.pausing(lossless).contains(*priority));
+        let groups: Vec<Group> =
+            all.into_iter().filter_map(|(port, priority)| group(config, port, priority)).collect();
+        let unpaused = unpaused
+            .into_iter()
+            .map(|(port, priority)| Unpaused { port: port.name.clone(), priority })
+            .collect();
         // As `check` says it: with nothing left to share, no class can move.
         let room = groups.is_empty() || plan.shared_bytes.is_some_and(|shared| shared > 0);
         Report {
@@ -83,6 +101,7 @@ impl Report {
             suffices: room && groups.iter().all(|group| group.suffices),
             cell_bytes: CELL_BYTES,
             groups,
+            unpaused,
             buffer: Buffer {
                 reserved_bytes: plan.reserved_bytes,
                 headroom_bytes: plan.headroom_bytes,
@@ -103,6 +122,12 @@ impl Report {
         out.push_str(&canvas.paint("What that takes of the buffer", Tone::Strong));
         let _ = write!(out, " (in cells of {CELL_BYTES} bytes, filled by frames of the worst size)\n\n");
         let _ = writeln!(out, "{}", self.verdicts().render(canvas));
+        for Unpaused { port, priority } in &self.unpaused {
+            let note = canvas.paint("note", Tone::Warn);
+            let _ =
+                writeln!(out, "{note} port {port} pauses nobody for priority {priority}: it is lossy there");
+        }
+        out.push_str(if self.unpaused.is_empty() { "" } else { "\n" });
         out.push_str(&self.pool(canvas));
         out
     }
@@ -154,10 +179,6 @@ impl Report {
             Column::right("LONGEST PAUSE").rank(4),
         ]);
         for group in &self.groups {
-            let pause = match group.longest_pause_ns {
-                Some(ns) => Cell::from(units::duration(Duration::from_nanos(ns))),
-                None => Cell::new("not sent", Tone::Dim),
-            };
             table.row([
                 Cell::from(group.port.as_str()),
                 Cell::from(group.priority.to_string()),
@@ -170,7 +191,7 @@ impl Report {
                 },
                 verdict(group),
                 Cell::from(units::size(group.reserved_bytes)),
-                pause,
+                Cell::from(units::duration(Duration::from_nanos(group.longest_pause_ns))),
             ]);
         }
         table
@@ -214,7 +235,6 @@ fn group(config: &Config, port: &Port, priority: u8) -> Option<Group> {
     let calculated = port_headroom(config, port)?;
     let class = config.class_of(priority)?;
     let needed_bytes = u64::from(calculated.cells) * u64::from(CELL_BYTES);
-    let pausing = port.pausing(config.lossless_priorities()).contains(priority);
     Some(Group {
         port: port.name.clone(),
         priority,
@@ -235,7 +255,7 @@ fn group(config: &Config, port: &Port, priority: u8) -> Option<Group> {
         configured_bytes: port.headroom_bytes,
         suffices: group_headroom(config, port) >= needed_bytes,
         reserved_bytes: class.reserved_bytes,
-        longest_pause_ns: pausing.then(|| port.longest_pause_ns()),
+        longest_pause_ns: port.longest_pause_ns(),
     })
 }
 
@@ -268,8 +288,10 @@ mod tests {
         type = 'stream'
         listen = 'unix:/run/vm1.sock'
         line_rate = '1Gbit'
-        flow_control = 'off'
         headroom = '100KB'
+        [[port]]
+        name = 'out'
+        flow_control = 'off'
     ";
 
     fn report(text: &str) -> Report {
