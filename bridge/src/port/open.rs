@@ -2,8 +2,9 @@
 
 use dcbridge_config::PortKind;
 
+use super::packet::PacketOptions;
 use super::tap::{self, TapOptions};
-use super::{OpenError, Port, stream};
+use super::{OpenError, Port, packet, stream};
 use crate::net::NetnsRef;
 
 /// An open port.
@@ -39,6 +40,16 @@ pub fn open(port: &dcbridge_config::Port) -> Result<Opened, OpenError> {
             let notes = tap.notes().to_vec();
             Ok(Opened { port: Box::new(tap), notes })
         }
+        PortKind::Packet { netns } => {
+            let packet = packet::open(&PacketOptions {
+                name: port.name.clone(),
+                netns: NetnsRef::parse(netns.as_deref())?,
+                mtu: port.mtu,
+            })?;
+            let notes = packet.notes().to_vec();
+            Ok(Opened { port: Box::new(packet), notes })
+        }
+        PortKind::Veth { .. } => Err(OpenError::new("veth ports are not there yet: use a TAP")),
         PortKind::Stream { endpoint } => {
             Ok(Opened { port: Box::new(stream::open(endpoint)?), notes: Vec::new() })
         }

@@ -54,7 +54,9 @@ impl BufferPlan {
 fn headroom(port: &Port) -> u64 {
     let rate = port.line_rate.unwrap_or(UNLIMITED);
     let unit = match port.kind {
-        PortKind::Tap { offload: true, .. } => frame(port).max(SUPERFRAME.min(bytes_in(rate, SUPERFRAME_US))),
+        PortKind::Tap { offload: true, .. } | PortKind::Packet { .. } => {
+            frame(port).max(SUPERFRAME.min(bytes_in(rate, SUPERFRAME_US)))
+        }
         _ => frame(port),
     };
     cells(frame(port) + unit + PFC_FRAME + bytes_in(rate, REACTION_US))
