@@ -3,6 +3,8 @@
 pub mod arena;
 pub mod cli;
 pub mod control;
+pub mod edge;
+pub mod lab;
 pub mod net;
 pub mod port;
 pub mod runtime;

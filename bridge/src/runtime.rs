@@ -24,9 +24,10 @@ use tracing::{info, warn};
 
 use crate::arena::Arena;
 use crate::net::{Links, Netns, NetnsRef, in_netns};
-use crate::port::{self, Opened};
+use crate::port::{self, OpenContext, Opened};
 use crate::port::{Link, OpenError};
 use crate::state::{FdbEntry, Snapshot};
+use crate::switch::watchdog::Storm;
 use crate::switch::{Finding, Setting, Switch};
 use crate::worker::{Command, Event, Parts, Worker};
 
@@ -50,7 +51,10 @@ fn ended() -> Error {
 }
 
 /// How a configured port is opened.
-pub type Opener = dyn Fn(&PortConfig) -> Result<Opened, OpenError> + Send + Sync;
+pub type Opener = dyn Fn(&PortConfig, &OpenContext) -> Result<Opened, OpenError> + Send + Sync;
+
+/// The same with all that it has to know of the switch.
+type PortOpener = dyn Fn(&PortConfig) -> Result<Opened, OpenError> + Send + Sync;
 
 /// A running switch.
 #[derive(Clone)]
@@ -97,6 +101,8 @@ impl Handle {
     /// # Errors
     /// A sentence for a person.
     pub async fn start_with(config: Config, opener: Arc<Opener>) -> Result<Handle, Error> {
+        let context = OpenContext::new(&config);
+        let opener: Arc<PortOpener> = Arc::new(move |port: &PortConfig| opener(port, &context));
         let config = Arc::new(config);
         let (queue, commands) = mpsc::channel();
         let (events, heard) = unbounded_channel();
@@ -111,6 +117,7 @@ impl Handle {
             switch,
             arena,
             line_rates: line_rates.collect(),
+            lossless: config.traffic_classes.iter().any(|c| c.lossless),
             burst,
             wake: Arc::clone(&wake),
             commands,
@@ -180,7 +187,7 @@ impl Handle {
 /// Opens all ports and hands them to the worker; answers what there is to say about them.
 async fn open_all(
     config: &Arc<Config>,
-    opener: &Arc<Opener>,
+    opener: &Arc<PortOpener>,
     commands: &Commands,
 ) -> Result<Vec<(String, String)>, Error> {
     let mut notes = Vec::new();
@@ -192,7 +199,7 @@ async fn open_all(
     Ok(notes)
 }
 
-async fn open_one(port: &PortConfig, opener: &Arc<Opener>) -> Result<Opened, Error> {
+async fn open_one(port: &PortConfig, opener: &Arc<PortOpener>) -> Result<Opened, Error> {
     let (port, opener) = (port.clone(), Arc::clone(opener));
     match tokio::task::spawn_blocking(move || opener(&port)).await {
         Ok(opened) => opened.map_err(|e| Error(e.to_string())),
@@ -203,7 +210,7 @@ async fn open_one(port: &PortConfig, opener: &Arc<Opener>) -> Result<Opened, Err
 /// Hears what the worker tells, until it ends or nobody holds the switch any more.
 async fn supervise(
     config: Arc<Config>,
-    opener: Arc<Opener>,
+    opener: Arc<PortOpener>,
     commands: Commands,
     mut heard: UnboundedReceiver<Event>,
     alive: std::sync::Weak<Mutex<Option<JoinHandle<()>>>>,
@@ -239,6 +246,14 @@ async fn supervise(
                 port(by).name,
                 port(held).name
             ),
+            Event::Storm(Storm { port: id, priority, began: true }) => warn!(
+                port = port(id).name,
+                priority = priority.get(),
+                "PFC storm: the peer has paused this priority for the detection time while frames wait"
+            ),
+            Event::Storm(Storm { port: id, priority, began: false }) => {
+                info!(port = port(id).name, priority = priority.get(), "the PFC storm is over");
+            }
             Event::Loop(Finding::Released(id)) => {
                 info!(port = port(id).name, "the loop is gone, the port passes frames again");
             }
@@ -247,7 +262,7 @@ async fn supervise(
 }
 
 /// Opens a lost port again as soon as that makes sense.
-async fn reopen(id: PortId, port: PortConfig, opener: Arc<Opener>, commands: Commands) {
+async fn reopen(id: PortId, port: PortConfig, opener: Arc<PortOpener>, commands: Commands) {
     let before = namespace_of(&port).await;
     let mut said = String::new();
     loop {

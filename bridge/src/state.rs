@@ -99,7 +99,15 @@ pub struct Worker {
     pub late_ns: u64,
     /// CPU time of the worker thread in ns.
     pub cpu_ns: u64,
+    /// Flow-control frames by how long they took from the frame that made them necessary: bucket n holds those of at
+    /// most 2^n microseconds, the last all others.
+    pub flow_reaction: Vec<u64>,
+    /// Sum of these times.
+    pub flow_reaction_sum_ns: u64,
 }
+
+/// Buckets of `Worker::flow_reaction`.
+pub const REACTION_BUCKETS: usize = 16;
 
 /// One port.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -120,6 +128,12 @@ pub struct Port {
     pub mtu: u16,
     /// Whether superframes pass.
     pub offload: bool,
+    /// What is guaranteed when a lossless priority is paused: `exact`, `bounded by headroom`, `frames only` or `none`.
+    pub guarantee: String,
+    /// Frames that the host's side dropped before the switch could read them (a full ring).
+    pub host_edge_drops: u64,
+    /// Flow control: `off`, `pause` or `pfc`, and its frames.
+    pub flow: FlowState,
     /// Received.
     pub rx: Count,
     /// Sent.
@@ -142,6 +156,52 @@ pub struct Port {
     pub classes: Vec<ClassState>,
 }
 
+/// Flow-control frames of a port, beside those that are counted by priority.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct FlowState {
+    /// `off`, `pause` or `pfc`.
+    pub kind: String,
+    /// PAUSE frames received.
+    pub pause_rx: u64,
+    /// PAUSE frames sent.
+    pub pause_tx: u64,
+    /// Frames too short for their opcode.
+    pub malformed: u64,
+    /// Well-formed frames without effect.
+    pub ignored: u64,
+    /// PFC frames with bits in the vector's high octet.
+    pub odd_vector: u64,
+}
+
+/// The priority group of a port and arrival priority.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct GroupState {
+    /// Whether the group is lossless.
+    pub lossless: bool,
+    /// Whether its sender may not send now.
+    pub gate_closed: bool,
+    /// Buffer that its frames occupy.
+    pub occupied_bytes: u64,
+    /// Of that, headroom.
+    pub headroom_used_bytes: u64,
+    /// Most headroom ever used.
+    pub headroom_peak_bytes: u64,
+    /// Its headroom.
+    pub headroom_bytes: u64,
+    /// PFC frames received with this priority's bit.
+    pub pfc_rx: u64,
+    /// XOFFs sent, refreshes included.
+    pub xoff_tx: u64,
+    /// XONs sent.
+    pub xon_tx: u64,
+    /// Whether the watchdog sees a storm at this egress priority.
+    pub storm: bool,
+    /// Storms detected.
+    pub storms_detected: u64,
+    /// Storms that ended.
+    pub storms_restored: u64,
+}
+
 /// One priority at one port.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct PriorityState {
@@ -161,6 +221,10 @@ pub struct PriorityState {
     pub paused: bool,
     /// How long it was paused in all.
     pub paused_ns: u64,
+    /// How often a pause began.
+    pub pauses: u64,
+    /// The priority group of frames that arrive here with this priority, and flow control.
+    pub group: GroupState,
 }
 
 /// One traffic class at one port.

@@ -7,7 +7,9 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
 
-use crate::model::{BitRate, Bridge, Config, Maps, Metrics, Policy, Port, StaticEntry, TrafficClass, Trust};
+use crate::model::{
+    BitRate, Bridge, Config, Maps, Metrics, Policy, Port, StaticEntry, TrafficClass, Trust, Watchdog,
+};
 use crate::units::{ByteSize, Microseconds};
 
 /// One setting with its values as people write them.
@@ -119,12 +121,13 @@ impl Change {
 /// Lists what `new` changes of `old`; empty when nothing does. The order of ports in the file is
 /// no difference.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
-    let Config { bridge, metrics, traffic_classes, policies, maps, ports, static_entries } = old;
+    let Config { bridge, metrics, traffic_classes, policies, maps, ports, static_entries, watchdog } = old;
     let mut changes = Vec::new();
     for (section, settings) in [
         ("bridge", bridge_settings(bridge, &new.bridge)),
         ("metrics", metrics_settings(metrics, &new.metrics)),
         ("map", map_settings(maps, &new.maps)),
+        ("pfc_watchdog", watchdog_settings(*watchdog, new.watchdog)),
     ] {
         if !settings.is_empty() {
             changes.push(Change::Switch { section, settings });
@@ -246,8 +249,21 @@ fn changed_pairs<T: Display + PartialEq>(s: &mut Settings, key: &'static str, ol
 }
 
 fn class_settings(old: &TrafficClass, new: &TrafficClass) -> Vec<Setting> {
-    let TrafficClass { name: _, tc, priorities, tsa, bandwidth, min_rate, max_rate, lossless, queue_limit } =
-        old;
+    let TrafficClass {
+        name: _,
+        tc,
+        priorities,
+        tsa,
+        bandwidth,
+        min_rate,
+        max_rate,
+        lossless,
+        queue_limit,
+        reserved_bytes,
+        xon_offset_bytes,
+        lifetime_us,
+    } = old;
+    let lifetime = |us: Option<u32>| or(us.map(|us| Microseconds(us.into())), "off");
     let mut s = Settings(Vec::new());
     s.add("tc", tc, new.tc);
     s.add("priorities", priorities, new.priorities);
@@ -257,6 +273,25 @@ fn class_settings(old: &TrafficClass, new: &TrafficClass) -> Vec<Setting> {
     s.add("max_rate", or(*max_rate, "none"), or(new.max_rate, "none"));
     s.add("lossless", lossless, new.lossless);
     s.add("queue_limit", queue_limit, new.queue_limit);
+    s.add("reserved", ByteSize(*reserved_bytes), ByteSize(new.reserved_bytes));
+    s.add("xon_offset", ByteSize(*xon_offset_bytes), ByteSize(new.xon_offset_bytes));
+    s.add("lifetime", lifetime(*lifetime_us), lifetime(new.lifetime_us));
+    s.0
+}
+
+fn watchdog_settings(old: Option<Watchdog>, new: Option<Watchdog>) -> Vec<Setting> {
+    let mut s = Settings(Vec::new());
+    let (Some(old), Some(new)) = (old, new) else {
+        let state = |watchdog: Option<Watchdog>| if watchdog.is_some() { "on" } else { "off" };
+        s.add("pfc_watchdog", state(old), state(new));
+        return s.0;
+    };
+    let Watchdog { detection_ms, restoration_ms, poll_ms, action } = old;
+    let time = |ms: u32| Microseconds(u64::from(ms) * 1000);
+    s.add("detection", time(detection_ms), time(new.detection_ms));
+    s.add("restoration", time(restoration_ms), time(new.restoration_ms));
+    s.add("poll", time(poll_ms), time(new.poll_ms));
+    s.add("action", action, new.action);
     s.0
 }
 
@@ -285,6 +320,11 @@ fn port_settings(old: &Port, new: &Port) -> Vec<Setting> {
         fdb_limit,
         rewrite_pcp,
         rewrite_dscp,
+        flow_control,
+        pfc_rate,
+        cable_metres,
+        peer_reaction,
+        headroom_bytes,
     } = old;
     let marks = |trust: &[Trust]| {
         let marks: Vec<_> = trust.iter().map(ToString::to_string).collect();
@@ -301,6 +341,12 @@ fn port_settings(old: &Port, new: &Port) -> Vec<Setting> {
     s.add("fdb_limit", or(*fdb_limit, "none"), or(new.fdb_limit, "none"));
     s.add("rewrite pcp", rewrite_pcp, new.rewrite_pcp);
     s.add("rewrite dscp", rewrite_dscp, new.rewrite_dscp);
+    s.add("flow_control", flow_control, new.flow_control);
+    s.add("pfc_rate", or(*pfc_rate, "line rate"), or(new.pfc_rate, "line rate"));
+    s.add("cable_length", cable_metres, new.cable_metres);
+    s.add("peer_reaction", peer_reaction, new.peer_reaction);
+    let headroom = |bytes: Option<u64>| or(bytes.map(ByteSize), "calculated");
+    s.add("headroom", headroom(*headroom_bytes), headroom(new.headroom_bytes));
     s.0
 }
 

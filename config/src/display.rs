@@ -3,10 +3,11 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::model::{
-    IpPrefix, Match, PortKind, PortVlan, QueueLimit, StaticEntry, StreamEndpoint, Trust, Tsa,
+    FlowControl, IpPrefix, Match, PeerReaction, PortKind, PortVlan, PrioritySet, QueueLimit, StaticEntry,
+    StreamEndpoint, Trust, Tsa, WatchdogAction,
 };
 use crate::schema::network::show_mac;
-use crate::units::ByteSize;
+use crate::units::{ByteSize, Microseconds};
 
 impl Display for Tsa {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -23,6 +24,41 @@ impl Display for Trust {
             Self::Pcp => "pcp",
             Self::Dscp => "dscp",
         })
+    }
+}
+
+impl Display for WatchdogAction {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Drop => "drop",
+            Self::Forward => "forward",
+            Self::Alert => "alert",
+        })
+    }
+}
+
+impl Display for FlowControl {
+    /// `off`, `pause`, `pfc 3, 4` or, with two different sets, `pfc receive 0, 1, 2 transmit 3`.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let set = |set: &PrioritySet| if set.is_empty() { "none".to_owned() } else { set.to_string() };
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Pause => f.write_str("pause"),
+            Self::Pfc { receive, transmit } if receive == transmit => write!(f, "pfc {}", set(receive)),
+            Self::Pfc { receive, transmit } => {
+                write!(f, "pfc receive {} transmit {}", set(receive), set(transmit))
+            }
+        }
+    }
+}
+
+impl Display for PeerReaction {
+    /// `hardware` or `100us`.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hardware => f.pad("hardware"),
+            Self::Software { us } => Microseconds(u64::from(*us)).fmt(f),
+        }
     }
 }
 

@@ -11,16 +11,17 @@ pub mod units;
 
 mod check;
 mod display;
+mod plan;
 mod queries;
 mod reference;
 mod render;
 mod schema;
 mod words;
 
-pub use check::BufferPlan;
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use diff::{Change, diff};
 pub use model::*;
+pub use plan::{BufferPlan, CELL_BYTES, group_headroom, port_headroom};
 pub use reference::{json_schema, reference_markdown};
 pub use render::{render, summary};
 

@@ -35,6 +35,8 @@ pub struct Config {
     pub ports: Vec<Port>,
     /// `[[fdb]]`: static forwarding entries.
     pub static_entries: Vec<StaticEntry>,
+    /// `[pfc_watchdog]`; `None`: off.
+    pub watchdog: Option<Watchdog>,
 }
 
 /// Settings of the switch as a whole.
@@ -104,8 +106,17 @@ pub struct TrafficClass {
     pub max_rate: Option<BitRate>,
     /// Whether the class must lose nothing to congestion.
     pub lossless: bool,
-    /// Limit of each of its queues.
+    /// Limit of each of its queues. Of a lossless class it is the XOFF point of each priority group
+    /// instead: what the group takes of the shared part before its senders are paused.
     pub queue_limit: QueueLimit,
+    /// Bytes that each priority group of a lossless class has before it takes of the shared part; 0 for a
+    /// lossy class.
+    pub reserved_bytes: u64,
+    /// Hysteresis of a lossless class: senders go on when usage is this many bytes below the XOFF point;
+    /// 0 for a lossy class.
+    pub xon_offset_bytes: u64,
+    /// Longest time that a frame may wait, in microseconds; `None`: as long as it takes.
+    pub lifetime_us: Option<u32>,
 }
 
 /// One policy: frames that match get a priority.
@@ -214,6 +225,72 @@ pub struct Port {
     pub rewrite_pcp: bool,
     /// Write the priority into the DSCP of outgoing IP packets.
     pub rewrite_dscp: bool,
+    /// Which pauses the port sends and obeys.
+    pub flow_control: FlowControl,
+    /// Rate at which pause quanta are counted; `None`: the line rate, which the port then has (see
+    /// [`Port::pause_rate`]).
+    pub pfc_rate: Option<BitRate>,
+    /// Length of the cable in metres; what is in flight on it is part of the headroom.
+    pub cable_metres: u32,
+    /// How fast the peer stops after it was paused.
+    pub peer_reaction: PeerReaction,
+    /// Headroom of each lossless priority in bytes; `None`: as calculated (see [`crate::port_headroom`]).
+    pub headroom_bytes: Option<u64>,
+}
+
+/// Which pauses a port sends and obeys (802.1Q 36, 802.3 annex 31B).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "type")]
+pub enum FlowControl {
+    /// None.
+    Off,
+    /// 802.3x PAUSE of the whole port.
+    Pause,
+    /// Priority-based flow control.
+    Pfc {
+        /// Priorities whose pauses are obeyed.
+        receive: PrioritySet,
+        /// Priorities for which pauses are sent.
+        transmit: PrioritySet,
+    },
+}
+
+/// How fast a peer stops after it was paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "type")]
+pub enum PeerReaction {
+    /// As a hardware MAC: within the quanta that 802.3 allows at the rate.
+    Hardware,
+    /// A program.
+    Software {
+        /// Microseconds after which it has stopped.
+        us: u32,
+    },
+}
+
+/// The PFC watchdog: what ends a pause that never ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Watchdog {
+    /// A priority that was paused for this long while frames wait is in a storm: 100 to 5000 ms.
+    pub detection_ms: u32,
+    /// A storm is over when no pause came for this long: 100 to 60000 ms.
+    pub restoration_ms: u32,
+    /// How often it looks: at most 1000 ms and at most `detection_ms`.
+    pub poll_ms: u32,
+    /// What is done in a storm.
+    pub action: WatchdogAction,
+}
+
+/// What the watchdog does in a storm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WatchdogAction {
+    /// The queue is flushed and its frames are dropped; no pauses are sent for it.
+    Drop,
+    /// Received pauses of the priority are ignored.
+    Forward,
+    /// Only told.
+    Alert,
 }
 
 /// VLAN settings of a port (802.1Q 6.9).

@@ -1,6 +1,6 @@
 //! Questions that readers ask of the checked configuration.
 
-use crate::model::{Config, Port, PrioritySet, TrafficClass};
+use crate::model::{BitRate, Config, FlowControl, Port, PrioritySet, TrafficClass};
 
 impl PrioritySet {
     /// All eight priorities.
@@ -61,6 +61,41 @@ impl Config {
     /// The port called `name`.
     pub fn port(&self, name: &str) -> Option<&Port> {
         self.ports.iter().find(|port| port.name == name)
+    }
+}
+
+/// Rate at which quanta are counted where there is neither a `pfc_rate` nor a line rate: what the peer most probably
+/// takes for its own.
+const PAUSE_RATE: BitRate = BitRate(10_000_000_000);
+/// Bits of a pause quantum, and the most quanta that a pause can ask for (802.3 annex 31B).
+const LONGEST_PAUSE_BITS: u64 = 512 * 65_535;
+
+/// Ethernet header and two VLAN tags.
+const FRAME_OVERHEAD: u32 = 14 + 2 * 4;
+
+impl Port {
+    /// The longest frame, in bytes without FCS.
+    pub fn max_frame(&self) -> u32 {
+        u32::from(self.mtu) + FRAME_OVERHEAD
+    }
+
+    /// Rate at which pause quanta are counted.
+    pub fn pause_rate(&self) -> BitRate {
+        self.pfc_rate.or(self.line_rate).unwrap_or(PAUSE_RATE)
+    }
+
+    /// The longest pause that one frame can ask for at this port, in nanoseconds.
+    pub fn longest_pause_ns(&self) -> u64 {
+        LONGEST_PAUSE_BITS * 1_000_000_000 / self.pause_rate().0.max(1)
+    }
+
+    /// Priorities whose priority groups at this port pause their senders, given those of the lossless classes.
+    pub fn pausing(&self, lossless: PrioritySet) -> PrioritySet {
+        match self.flow_control {
+            FlowControl::Off => PrioritySet(0),
+            FlowControl::Pause => lossless,
+            FlowControl::Pfc { transmit, .. } => PrioritySet(transmit.0 & lossless.0),
+        }
     }
 }
 

@@ -28,6 +28,20 @@ fn a_setting_of_every_kind_is_told_with_its_effect() {
         ("127.0.0.1:9464", "off", "metrics: listen 127.0.0.1:9464 -> off", Effect::Restart),
         ("ef = 5, \"48", "ef = 6, \"48", "map: dscp 46 = 5 -> 46 = 6", Effect::Live),
         ("max_rate = \"100Mbit\"", "", "traffic class cluster: max_rate 100Mbit -> none", Effect::Live),
+        ("detection = \"400ms\"", "", "pfc_watchdog: detection 400ms -> 200ms", Effect::Live),
+        ("lifetime = \"500ms\"", "", "traffic class default: lifetime 500ms -> off", Effect::Live),
+        (
+            "pfc_receive = \"all\"",
+            "",
+            "port tap0: flow_control pfc receive 0, 1, 2, 3, 4, 5, 6, 7 transmit 3 -> pfc 3",
+            Effect::Live,
+        ),
+        (
+            "\"hardware\"\nheadroom = \"200KB\"",
+            "\"150us\"",
+            "port tap0: peer_reaction hardware -> 150us, headroom 200KB -> 2MB",
+            Effect::Live,
+        ),
         ("jumbo_packet = 9014", "mtu = 1500", "port tap0: mtu 9000 -> 1500", Effect::Live),
         (
             "unix:/run/vm1.sock",

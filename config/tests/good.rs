@@ -32,7 +32,7 @@ fn every_example_is_free_of_findings() {
 fn every_key_arrives() {
     let config = load("tests/full.toml");
     assert_eq!(config.bridge.buffer_bytes, 12_000_000);
-    assert_eq!(config.bridge.stall_budget_us, 5_000);
+    assert_eq!(config.bridge.stall_budget_us, 3_000);
     assert_eq!(config.bridge.flood_rate, Some(BitRate(1_000_000_000)));
     assert_eq!(config.metrics.listen, Some(([127, 0, 0, 1], 9464).into()));
 
@@ -45,6 +45,11 @@ fn every_key_arrives() {
     assert_eq!(cluster.max_rate, Some(BitRate(100_000_000)));
     assert_eq!(cluster.queue_limit, QueueLimit::Static(200_000));
     assert_eq!(config.lossless_priorities().iter().collect::<Vec<_>>(), [3]);
+    assert_eq!((smb.reserved_bytes, smb.xon_offset_bytes, smb.lifetime_us), (40_000, 20_000, None));
+    assert_eq!(config.class_of(0).and_then(|class| class.lifetime_us), Some(500_000));
+    let action = WatchdogAction::Forward;
+    let watchdog = Watchdog { detection_ms: 400, restoration_ms: 1_000, poll_ms: 100, action };
+    assert_eq!(config.watchdog, Some(watchdog));
 
     assert_eq!(config.maps.pcp_to_priority, [0, 0, 2, 3, 4, 5, 6, 7]);
     assert_eq!(config.maps.dscp_to_priority[46], 5);
@@ -69,6 +74,10 @@ fn ports_take_their_own_settings_before_the_defaults() {
     assert_eq!(tap0.vlan.untagged, [10, 11]);
     assert_eq!(tap0.vlan.tagged, [(20, 30), (40, 40)], "ranges are joined");
     assert!(!tap0.vlan.transparent);
+    let three = PrioritySet(0b1000);
+    assert_eq!(tap0.flow_control, FlowControl::Pfc { receive: PrioritySet::ALL, transmit: three });
+    assert_eq!((tap0.pfc_rate, tap0.cable_metres), (Some(BitRate(2_500_000_000)), 100));
+    assert_eq!((tap0.peer_reaction, tap0.headroom_bytes), (PeerReaction::Hardware, Some(200_000)));
 
     let tap1 = config.port("tap1").expect("configured");
     assert_eq!(tap1.mtu, 1500, "\"default\" resets");
@@ -76,12 +85,22 @@ fn ports_take_their_own_settings_before_the_defaults() {
     assert_eq!((tap1.default_priority, tap1.fdb_limit), (1, Some(500)));
     assert_eq!(tap1.kind, PortKind::Tap { netns: Some("lab".into()), offload: true });
     assert!(tap1.vlan.transparent);
+    assert_eq!(tap1.flow_control, FlowControl::Pfc { receive: three, transmit: three });
+    assert_eq!((tap1.pfc_rate, tap1.cable_metres), (Some(BitRate(10_000_000_000)), 2));
+    assert_eq!(
+        (tap1.peer_reaction, tap1.headroom_bytes),
+        (PeerReaction::Software { us: 200 }, Some(2_000_000))
+    );
 
     let vm1 = config.port("vm1").expect("configured");
     assert_eq!((vm1.line_rate, vm1.mtu), (None, 9000));
     assert!(vm1.trust.is_empty());
     let listen = StreamEndpoint::ListenUnix("/run/vm1.sock".into());
     assert_eq!(vm1.kind, PortKind::Stream { endpoint: listen });
+
+    let kind = |name: &str| config.port(name).expect("configured").kind.clone();
+    assert_eq!(kind("veth0"), PortKind::Veth { netns: Some("lab".into()), peer: "eth0".into() });
+    assert_eq!(kind("eth1"), PortKind::Packet { netns: Some("uplinks".into()) });
 }
 
 #[test]
@@ -109,7 +128,57 @@ fn the_least_file_gets_sensible_defaults() {
     assert_eq!((class.priorities, class.bandwidth, class.lossless), (PrioritySet::ALL, 100, false));
     assert_eq!(config.ports[0].mtu, 1500);
     assert_eq!(config.ports[0].line_rate, Some(BitRate(10_000_000_000)));
-    assert!(BufferPlan::of(&config).shared_bytes.is_some());
+    assert_eq!(BufferPlan::of(&config).shared_bytes, Some(12_000_000), "nothing is lossless");
+    assert_eq!((config.ports[0].flow_control, config.watchdog), (FlowControl::Off, None));
+}
+
+/// Two ports, a lossless class of priority 3 with `class`, and the rest.
+fn lossless(class: &str, rest: &str) -> Config {
+    let text = format!(
+        "[[port]]\nname='a'\n[[port]]\nname='b'\ntype='stream'\nlisten='unix:/b'\nmtu=9000\n\
+         [[traffic_class]]\nname='s'\npriorities=[3]\nlossless=true\n{class}\n\
+         [[traffic_class]]\nname='d'\npriorities='rest'\n{rest}\n"
+    );
+    parse(&text, "f").unwrap_or_else(|errors| panic!("{}", render(&errors, &text, false))).0
+}
+
+#[test]
+fn a_lossless_class_brings_its_own_defaults() {
+    let config = lossless("", "");
+    let three = PrioritySet(0b1000);
+    for port in &config.ports {
+        assert_eq!(port.flow_control, FlowControl::Pfc { receive: three, transmit: three });
+        assert_eq!((port.pfc_rate, port.cable_metres, port.headroom_bytes), (None, 5, None));
+    }
+    assert_eq!(config.ports[0].peer_reaction, PeerReaction::Software { us: 100 });
+    assert_eq!(config.ports[1].peer_reaction, PeerReaction::Software { us: 500 });
+    let class = config.class_of(3).expect("priority 3 has a class");
+    let frames = 2 * u64::from(config.ports[1].max_frame());
+    assert_eq!((class.reserved_bytes, class.xon_offset_bytes), (frames, frames), "of the largest MTU");
+    let lossy = config.class_of(0).expect("priority 0 has a class");
+    assert_eq!((lossy.reserved_bytes, lossy.lifetime_us), (0, None));
+    assert_eq!(config.bridge.stall_budget_us, 3_355, "no longer than the pauses at 10 Gbit/s");
+}
+
+#[test]
+fn quanta_are_counted_at_the_rate_that_both_ends_know() {
+    let of = |port: &str| {
+        let (config, _) = parse(&format!("[[port]]\nname='a'\n{port}\n"), "f").expect("legal");
+        (config.ports[0].pause_rate().0, config.ports[0].longest_pause_ns())
+    };
+    assert_eq!(of("line_rate='1Gbit'"), (1_000_000_000, 33_553_920));
+    assert_eq!(of("line_rate='1Gbit'\npfc_rate='25Gbit'"), (25_000_000_000, 1_342_156));
+    assert_eq!(of("line_rate='unlimited'").0, 10_000_000_000);
+}
+
+#[test]
+fn the_watchdog_is_off_until_it_is_named() {
+    let action = WatchdogAction::Drop;
+    let standard = Watchdog { detection_ms: 200, restoration_ms: 200, poll_ms: 200, action };
+    assert_eq!(lossless("", "").watchdog, None);
+    assert_eq!(lossless("", "[pfc_watchdog]").watchdog, Some(standard));
+    let quick = lossless("", "[pfc_watchdog]\ndetection='100ms'").watchdog.expect("on");
+    assert_eq!(quick.poll_ms, 100, "never less often than it should detect");
 }
 
 #[test]

@@ -37,6 +37,19 @@ impl QueueLimit {
     }
 }
 
+/// Limits of a lossless priority group, in cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// Set apart for the group alone.
+    pub reserved: u32,
+    /// Cells of the shared part it may take before its sender is paused (the XOFF point).
+    pub limit: QueueLimit,
+    /// Set apart for what comes after the XOFF.
+    pub headroom: u32,
+    /// XON only when the group is this far below its limit.
+    pub xon_offset: u32,
+}
+
 /// One traffic class of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClassConfig {
@@ -48,6 +61,8 @@ pub struct ClassConfig {
     pub max_rate: Option<Rate>,
     /// Limit of each of its queues.
     pub limit: QueueLimit,
+    /// Frames that wait longer are stale: `Scheduler::stale` hands them out to be dropped.
+    pub lifetime: Option<Time>,
 }
 
 impl Default for ClassConfig {
@@ -57,6 +72,7 @@ impl Default for ClassConfig {
             min_rate: None,
             max_rate: None,
             limit: QueueLimit::Dynamic(0),
+            lifetime: None,
         }
     }
 }

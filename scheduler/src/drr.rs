@@ -6,7 +6,10 @@
 //!
 //! - A member that empties loses its deficit and its turn: credit is not saved up while there is nothing to send, and
 //!   a member that empties and fills again does not get a second quantum in the same round.
-//! - A member that becomes inactive with something left (paused, or shaped) keeps at most one quantum.
+//! - A member that is paused with something left keeps at most one quantum.
+//! - A member that is *held* by its maximum rate is not passed over: it gets its quantum at its turn, at most one is
+//!   saved, and it spends that between the others' pieces whenever its rate allows. Else it would send one piece a round,
+//!   far less than its rate, since it is held again after each.
 //! - A deficit may be negative: bytes that were sent out of turn (a guaranteed minimum) count against the share. The
 //!   debt is bounded by one quantum, else a minimum above the share would have to be paid back for ever.
 //!
@@ -20,11 +23,13 @@ pub(crate) struct Drr {
     current: u8,
     /// Whether `current` has got its quantum in this visit.
     visited: bool,
+    /// Members that were held and may have credit left from their turn.
+    credited: u8,
 }
 
 impl Drr {
     pub(crate) const fn new(quantum: [u32; 8]) -> Drr {
-        Drr { deficit: [0; 8], quantum, current: 0, visited: false }
+        Drr { deficit: [0; 8], quantum, current: 0, visited: false, credited: 0 }
     }
 
     /// New quanta: what members have saved is cut to them.
@@ -35,30 +40,54 @@ impl Drr {
         }
     }
 
-    /// The member of `active` (a bitmap, not 0) that may send now, and how many bytes. `head` tells what the first
-    /// piece of a member costs. Calling it again without `charge` answers the same.
-    pub(crate) fn pick(&mut self, active: u8, mut head: impl FnMut(u8) -> u32) -> (u8, u32) {
-        debug_assert!(active != 0);
+    /// The member of `active` (a bitmap, not 0) that may send now, and how many bytes. `held` are those that only their
+    /// maximum rate keeps from being active. `head` tells what the first piece of a member costs. Calling it again
+    /// without `charge` answers the same.
+    pub(crate) fn pick(&mut self, active: u8, held: u8, mut head: impl FnMut(u8) -> u32) -> (u8, u32) {
+        debug_assert!(active != 0 && active & held == 0);
+        let mut released = active & self.credited;
+        while released != 0 {
+            let member = released.trailing_zeros() as u8;
+            if let Some(allowance) = self.allowance(member, head(member)) {
+                return (member, allowance);
+            }
+            // Spent: it waits for its next turn.
+            self.credited &= !(1 << member);
+            released &= released - 1;
+        }
         loop {
             let member = self.current;
-            if active & (1 << member) != 0 {
+            let bit = 1 << member;
+            if (active | held) & bit != 0 && !self.visited {
+                let quantum = i64::from(self.quantum[member as usize].max(1));
                 let deficit = &mut self.deficit[member as usize];
-                if !self.visited {
-                    *deficit += i64::from(self.quantum[member as usize].max(1));
-                    self.visited = true;
+                *deficit += quantum;
+                if held & bit != 0 {
+                    *deficit = (*deficit).min(quantum);
                 }
-                if *deficit >= i64::from(head(member)) {
-                    return (member, u32::try_from(*deficit).unwrap_or(u32::MAX));
-                }
+                self.visited = true;
             }
-            self.advance(active);
+            if held & bit != 0 {
+                self.credited |= bit;
+            } else if active & bit != 0
+                && let Some(allowance) = self.allowance(member, head(member))
+            {
+                return (member, allowance);
+            }
+            self.advance(active | held);
         }
     }
 
-    /// Goes on to the next member of `active` behind the current one (which may be the same again).
-    fn advance(&mut self, active: u8) {
+    /// What `member` may send, if that is enough for a piece of `head` bytes.
+    fn allowance(&self, member: u8, head: u32) -> Option<u32> {
+        let deficit = self.deficit[member as usize];
+        (deficit >= i64::from(head)).then(|| u32::try_from(deficit).unwrap_or(u32::MAX))
+    }
+
+    /// Goes on to the next member of `members` behind the current one (which may be the same again).
+    fn advance(&mut self, members: u8) {
         let from = (u32::from(self.current) + 1) & 7;
-        self.current = ((from + active.rotate_right(from).trailing_zeros()) & 7) as u8;
+        self.current = ((from + members.rotate_right(from).trailing_zeros()) & 7) as u8;
         self.visited = false;
     }
 
@@ -86,6 +115,7 @@ impl Drr {
 
     /// Ends the visit of `member`.
     fn leave(&mut self, member: u8) {
+        self.credited &= !(1 << member);
         if self.current == member {
             self.current = (member + 1) & 7;
             self.visited = false;
@@ -100,24 +130,47 @@ mod tests {
     #[test]
     fn a_member_that_refills_in_its_turn_waits_for_the_next_round() {
         let mut drr = Drr::new([1500; 8]);
-        let (first, allowance) = drr.pick(0b11, |_| 1500);
+        let (first, allowance) = drr.pick(0b11, 0, |_| 1500);
         assert_eq!((first, allowance), (0, 1500));
         drr.charge(0, 500);
         drr.emptied(0);
-        assert_eq!(drr.pick(0b11, |_| 1500).0, 1, "the turn is over though 1000 bytes of quantum were left");
+        assert_eq!(
+            drr.pick(0b11, 0, |_| 1500).0,
+            1,
+            "the turn is over though 1000 bytes of quantum were left"
+        );
     }
 
     #[test]
     fn a_head_above_the_quantum_is_sent_after_some_rounds() {
         let mut drr = Drr::new([100; 8]);
-        assert_eq!(drr.pick(0b1, |_| 950), (0, 1000));
+        assert_eq!(drr.pick(0b1, 0, |_| 950), (0, 1000));
     }
 
     #[test]
     fn a_suspended_member_keeps_one_quantum_at_most() {
         let mut drr = Drr::new([1000; 8]);
-        drr.pick(0b1, |_| 3000);
+        drr.pick(0b1, 0, |_| 3000);
         drr.suspended(0);
         assert_eq!(drr.deficit[0], 1000);
+    }
+
+    #[test]
+    fn a_held_member_spends_its_quantum_between_the_pieces_of_the_others() {
+        let mut drr = Drr::new([3000; 8]);
+        assert_eq!(drr.pick(0b11, 0, |_| 1000).0, 0);
+        drr.charge(0, 1000);
+        // Held after its first piece, it has 2000 left.
+        assert_eq!(drr.pick(0b10, 0b01, |_| 1000).0, 1);
+        drr.charge(1, 1000);
+        for _ in 0..2 {
+            assert_eq!(drr.pick(0b11, 0, |_| 1000).0, 0);
+            drr.charge(0, 1000);
+        }
+        assert_eq!(
+            drr.pick(0b11, 0, |_| 1000),
+            (1, 2000),
+            "its turn was not ended, the other's credit is spent"
+        );
     }
 }

@@ -15,8 +15,8 @@
 //! who goes first inside a class, and a paused priority must not block its neighbours.
 //!
 //! **Pieces.** A superframe is many frames in one entry. What is granted is a range of its segments: as many as fit
-//! into the *cut*, 100 us at the line rate (and at the class's maximum rate) but at least one segment, and never more
-//! than the deficit allows. The rest stays at the head of the queue. So nobody waits behind 64 KB at 100 Mbit/s, and
+//! into the *cut*, 100 us at the line rate (and at the class's maximum rate) but at least one segment and at most what
+//! a superframe can hold, and never more than the deficit allows. The rest stays at the head of the queue. So nobody waits behind 64 KB at 100 Mbit/s, and
 //! at 10 Gbit/s nobody pays for cutting.
 //!
 //! **Quanta.** A class of weight w gets w x U bytes a round, with one U for the port: shares are exact, without
@@ -24,9 +24,13 @@
 //! no larger than makes a round of 1 ms at the line rate (weights 1 and 99 would else make rounds of 100 cuts), and
 //! at least the longest frame, so that every visit sends something.
 //!
-//! **Emptying and pausing.** A class that empties loses its deficit and its turn. A class that is paused or held by
-//! its maximum rate keeps at most one quantum. Bytes served below a minimum rate are charged to the deficit as well:
+//! **Emptying and pausing.** A class that empties loses its deficit and its turn. A class that is paused keeps at most
+//! one quantum. A class that is held by its maximum rate gets its quantum all the same and spends it, whenever its rate
+//! allows, between the pieces of others: it reaches the smaller of its rate and its share. Bytes served below a minimum rate are charged to the deficit as well:
 //! a minimum is a floor under the share, not an addition to it.
+//!
+//! **Rates of classes** catch up with what they lost by waiting for a piece that is on the line, no more: that is their
+//! burst where the caller's own is smaller.
 //!
 //! **Cost.** A choice looks at eligible queues only, as bits of a byte: idle classes and the number of queued frames
 //! don't enter.
@@ -36,8 +40,10 @@ use crate::drr::Drr;
 use crate::shaper::Shaper;
 use crate::time::{Time, WIRE_OVERHEAD};
 
-/// Bytes of a piece where there is no line rate: a whole superframe.
-const UNLIMITED_CUT: u32 = 66_000;
+/// A whole superframe: bytes of a piece where there is no line rate, and the most anywhere. A larger cut would only make
+/// quanta larger than what a queue holds in its share of the buffer (at 400 Gbit/s 100 us are 5 MB), and a class that
+/// empties in its turn loses what it did not use.
+const LARGEST_CUT: u32 = 66_000;
 const CUT: Time = Time::from_micros(100);
 const ROUND: Time = Time::from_millis(1);
 
@@ -97,6 +103,7 @@ impl Selection {
     /// Takes over new settings; what was sent before still counts in shapers and deficits.
     pub(crate) fn configure(&mut self, port: &PortConfig) {
         let table: &ClassTable = &port.classes;
+        let burst = class_burst(port);
         self.cut = cuts(port);
         self.ring.requantize(quanta(port, &self.cut));
         self.class_of = table.class_of.map(|c| c & 7);
@@ -113,8 +120,8 @@ impl Selection {
             if config.tsa == Tsa::Strict {
                 self.strict |= bit;
             }
-            self.min[class] = config.min_rate.map(|r| Shaper::retuned(r, port.burst, self.min[class]));
-            self.max[class] = config.max_rate.map(|r| Shaper::retuned(r, port.burst, self.max[class]));
+            self.min[class] = config.min_rate.map(|r| Shaper::retuned(r, burst, self.min[class]));
+            self.max[class] = config.max_rate.map(|r| Shaper::retuned(r, burst, self.max[class]));
             self.with_min |= if config.min_rate.is_some() { bit } else { 0 };
             self.with_max |= if config.max_rate.is_some() { bit } else { 0 };
         }
@@ -165,7 +172,8 @@ impl Selection {
     /// The next queue of those in `eligible` (a bitmap of priorities), or `None` when maximum rates hold all of them.
     /// `head` tells the wire bytes of the first segment of a priority's queue.
     pub(crate) fn choose(&mut self, eligible: u8, now: Time, head: impl Fn(u8) -> u32) -> Option<Choice> {
-        let classes = self.unshaped(self.classes_with(eligible), now);
+        let waiting = self.classes_with(eligible);
+        let classes = self.unshaped(waiting, now);
         if classes == 0 {
             return None;
         }
@@ -174,9 +182,11 @@ impl Selection {
         if let Some(class) = out_of_turn {
             return Some(self.within(class, eligible, &head));
         }
-        let Selection { ring, inner, members, cut, .. } = self;
+        let Selection { ring, inner, members, cut, strict, .. } = self;
         let mut chosen = Choice::whole(0, 0);
-        let (_, deficit) = ring.pick(classes, |class| {
+        // A strict class that is held has no part in the ring.
+        let held = waiting & !classes & !*strict;
+        let (_, deficit) = ring.pick(classes, held, |class| {
             let c = class as usize;
             chosen = pick_within(&mut inner[c], class, members[c] & eligible, cut[c], &head);
             head(chosen.priority)
@@ -253,7 +263,7 @@ fn pick_within(ring: &mut Drr, class: u8, eligible: u8, cut: u32, head: &impl Fn
     if eligible.is_power_of_two() {
         return Choice { allowance: cut, ..Choice::whole(eligible.trailing_zeros() as u8, class) };
     }
-    let (priority, deficit) = ring.pick(eligible, head);
+    let (priority, deficit) = ring.pick(eligible, 0, head);
     Choice { priority, class, allowance: deficit.min(cut), contested: true }
 }
 
@@ -262,13 +272,21 @@ fn longest(port: &PortConfig) -> u32 {
     port.max_frame.saturating_add(WIRE_OVERHEAD)
 }
 
+/// How late a class may be served and still keep its rate: it waits for the piece that is on the line, however punctual
+/// the caller is.
+fn class_burst(port: &PortConfig) -> Time {
+    let frame = port.line_rate.map_or(Time::ZERO, |r| r.time_of(u64::from(longest(port))));
+    let piece = if port.superframes { CUT } else { Time::ZERO };
+    port.burst.max(frame.max(piece) + frame)
+}
+
 /// Wire bytes of the largest piece of each class.
 fn cuts(port: &PortConfig) -> [u32; 8] {
     if !port.superframes {
         // At least one segment goes in any case: so it will be just one.
         return [0; 8];
     }
-    let line = port.line_rate.map_or(UNLIMITED_CUT, |r| clamp_u32(r.bytes_in(CUT)));
+    let line = port.line_rate.map_or(LARGEST_CUT, |r| clamp_u32(r.bytes_in(CUT)).min(LARGEST_CUT));
     core::array::from_fn(|class| {
         let capped = port.classes.classes[class].max_rate.map_or(u32::MAX, |r| clamp_u32(r.bytes_in(CUT)));
         line.min(capped)
@@ -283,7 +301,7 @@ fn quanta(port: &PortConfig, cut: &[u32; 8]) -> [u32; 8] {
     });
     let sum: u64 = weights.iter().sum();
     let Some(least) = weights.iter().copied().filter(|&w| w > 0).min() else { return [0; 8] };
-    let largest_cut = u64::from(cut.iter().copied().max().unwrap_or(UNLIMITED_CUT));
+    let largest_cut = u64::from(cut.iter().copied().max().unwrap_or(LARGEST_CUT));
     let round = port.line_rate.map_or(u64::MAX, |r| r.bytes_in(ROUND));
     let smallest = largest_cut.min((round / sum).saturating_mul(least)).max(u64::from(longest(port)));
     let unit = smallest.div_ceil(least);

@@ -10,7 +10,8 @@
 //! 5. the piece that the peer has begun,
 //! 6. what the peer had handed to its own device before it heard (a receive ring in software).
 //!
-//! Frames occupy whole cells, so the sum is rounded up for the worst frame size: the shortest frame.
+//! Frames occupy whole cells, so the sum is rounded up for the worst frame size: the shortest frame. Only the piece
+//! that the peer has begun is one unit, and comes in as one.
 
 use crate::time::{Rate, Time, WIRE_MIN, wire_bytes};
 
@@ -122,7 +123,9 @@ pub fn headroom(link: &LinkModel) -> Headroom {
         residual: u64::from(link.residual),
         cells: 0,
     };
-    parts.cells = worst_cells(parts.in_flight(), link.max_frame, link.cell);
+    let any = worst_cells(parts.in_flight() - parts.peer_piece, link.max_frame, link.cell);
+    let one = u32::try_from(parts.peer_piece.div_ceil(u64::from(link.cell))).unwrap_or(u32::MAX);
+    parts.cells = any.saturating_add(one);
     parts
 }
 
@@ -156,7 +159,8 @@ mod tests {
         assert_eq!(parts.propagation, 1262);
         assert_eq!(parts.interfaces, 2048);
         assert_eq!(parts.in_flight(), 9042 * 2 + 84 + 4288 + 1262 + 2048);
-        assert_eq!(parts.cells, 307);
+        // 16 724 bytes in frames of 84, each a cell of its own, and a frame of 9018 bytes.
+        assert_eq!(parts.cells, 200 + 36);
     }
 
     #[test]

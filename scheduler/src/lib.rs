@@ -26,7 +26,8 @@ mod tests;
 
 use alloc::vec::Vec;
 
-pub use config::{ClassConfig, ClassTable, PortConfig, QueueLimit, Tsa};
+pub use buffer::GroupUse;
+pub use config::{ClassConfig, ClassTable, GroupConfig, PortConfig, QueueLimit, Tsa};
 pub use ids::{FrameId, PortId, Priority};
 pub use port::{Backlog, Grant};
 pub use queue::Shape;
@@ -60,6 +61,8 @@ pub enum Refused {
     QueueFull,
     /// The shared buffer is full.
     BufferFull,
+    /// A lossless priority group has used up its headroom: it was too small, or the sender did not pause.
+    HeadroomFull,
 }
 
 /// Occupancy of the shared buffer, in cells.
@@ -106,19 +109,18 @@ impl Scheduler {
     /// Why it was refused; nothing was charged then.
     pub fn enqueue(&mut self, port: PortId, meta: &Meta, now: Time) -> Result<(), Refused> {
         let egress = &mut self.ports[port.index()];
-        if !self.buffer.fits(meta.id, meta.cells) {
-            return Err(Refused::BufferFull);
-        }
+        let group = group(meta.ingress, meta.arrival);
+        self.buffer.fits(meta.id, meta.cells, group)?;
         let class = egress.class_of(meta.priority);
-        let limit = self.limits[port.index()].classes[class as usize].limit.cells(self.buffer.free());
+        let limit = self.limits[port.index()].classes[class as usize].limit.cells(self.buffer.shared_free());
         if egress.cells(meta.priority).saturating_add(u32::from(meta.cells)) > limit {
             return Err(Refused::QueueFull);
         }
-        let entry = Entry { id: meta.id, shape: meta.shape, cells: meta.cells };
+        let entry = Entry { id: meta.id, shape: meta.shape, cells: meta.cells, since: now };
         if !egress.push(&mut self.slab, meta.priority, entry, now) {
             return Err(Refused::BufferFull);
         }
-        self.buffer.hold(meta.id, meta.cells, group(meta.ingress, meta.arrival));
+        self.buffer.hold(meta.id, meta.cells, group);
         Ok(())
     }
 
@@ -140,9 +142,39 @@ impl Scheduler {
         self.ports[port.index()].discard(&mut self.slab, priority)
     }
 
-    /// Pauses or releases a priority at an egress port.
-    pub fn set_paused(&mut self, port: PortId, priority: Priority, paused: bool, now: Time) {
-        self.ports[port.index()].set_paused(priority, paused, now);
+    /// Takes out the first frame of a queue of `port` that has waited longer than its class allows. Like a grant, it
+    /// must be answered by `sent`.
+    pub fn stale(&mut self, port: PortId, now: Time) -> Option<Grant> {
+        self.ports[port.index()].stale(&mut self.slab, now)
+    }
+
+    /// Pauses a priority at an egress port until an instant (`Time::NEVER`: until it is released). A pause that is
+    /// running is replaced.
+    pub fn pause(&mut self, port: PortId, priority: Priority, until: Time, now: Time) {
+        self.ports[port.index()].pause(priority, until, now);
+    }
+
+    /// Ends a pause.
+    pub fn resume(&mut self, port: PortId, priority: Priority, now: Time) {
+        self.ports[port.index()].resume(priority, now);
+    }
+
+    /// A frame that does not go through any queue (flow control) takes line time.
+    pub fn charge_line(&mut self, port: PortId, wire: u32, now: Time) {
+        self.ports[port.index()].charge_line(wire, now);
+    }
+
+    /// Makes a priority group lossless, with these limits, or lossy.
+    pub fn configure_group(&mut self, ingress: PortId, arrival: Priority, config: Option<GroupConfig>) {
+        self.buffer.configure_group(group(ingress, arrival), config);
+    }
+
+    /// The next gate that changed: the priority group, and whether its sender may send now.
+    pub fn gate_event(&mut self) -> Option<(PortId, Priority, bool)> {
+        let group = self.buffer.take_changed()?;
+        let port = PortId(group / Priority::COUNT as u16);
+        let priority = Priority::new((group % Priority::COUNT as u16) as u8);
+        Some((port, priority, !self.buffer.group(group).closed))
     }
 
     /// Whether anything waits at `port`, paused or not.
@@ -175,9 +207,14 @@ impl Scheduler {
         Occupancy { size: self.buffer.size(), used: self.buffer.used(), peak: self.buffer.peak() }
     }
 
-    /// Cells that frames hold which arrived at `ingress` with priority `arrival`.
-    pub fn group_cells(&self, ingress: PortId, arrival: Priority) -> u32 {
+    /// What the frames hold that arrived at `ingress` with priority `arrival`.
+    pub fn group(&self, ingress: PortId, arrival: Priority) -> &GroupUse {
         self.buffer.group(group(ingress, arrival))
+    }
+
+    /// The limits of a priority group, if it is lossless.
+    pub fn group_config(&self, ingress: PortId, arrival: Priority) -> Option<&GroupConfig> {
+        self.buffer.group_config(group(ingress, arrival))
     }
 
     /// Ports, in order.

@@ -43,8 +43,12 @@ pub struct Backlog {
     pub peak_cells: u32,
     /// Whether the queue is paused.
     pub paused: bool,
+    /// Since when, if it is.
+    pub paused_since: Time,
     /// How long it was paused in all.
     pub paused_for: Time,
+    /// How often a pause began.
+    pub pauses: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +59,9 @@ struct Queue {
     cells: u32,
     peak_cells: u32,
     paused_at: Time,
+    paused_until: Time,
     paused_for: Time,
+    pauses: u64,
 }
 
 /// One egress port.
@@ -65,6 +71,11 @@ pub(crate) struct Port {
     /// Priorities with something queued.
     backlog: u8,
     paused: u8,
+    /// The first instant at which a pause may end.
+    pause_ends: Time,
+    /// Longest wait by priority, and the priorities that have one.
+    lifetimes: [Time; 8],
+    mortal: u8,
     selection: Selection,
     line: Option<Shaper>,
     /// Nothing could be sent though the line was free: it gets no credit for that time.
@@ -81,23 +92,39 @@ impl Port {
             cells: 0,
             peak_cells: 0,
             paused_at: Time::ZERO,
+            paused_until: Time::NEVER,
             paused_for: Time::ZERO,
+            pauses: 0,
         };
-        Port {
+        let mut port = Port {
             id,
             queues: core::array::from_fn(|_| empty.clone()),
             backlog: 0,
             paused: 0,
+            pause_ends: Time::NEVER,
+            lifetimes: [Time::NEVER; 8],
+            mortal: 0,
             selection: Selection::new(config),
             line: config.line_rate.map(|r| Shaper::new(r, config.burst)),
             starved: true,
             late: Time::ZERO,
-        }
+        };
+        port.set_lifetimes(config);
+        port
+    }
+
+    fn set_lifetimes(&mut self, config: &PortConfig) {
+        let table = &config.classes;
+        self.lifetimes =
+            table.class_of.map(|c| table.classes[usize::from(c & 7)].lifetime.unwrap_or(Time::NEVER));
+        let is_mortal = |p: &usize| self.lifetimes[*p] != Time::NEVER;
+        self.mortal = (0..8).filter(is_mortal).fold(0, |mask, p| mask | 1 << p);
     }
 
     pub(crate) fn configure(&mut self, config: &PortConfig) {
         self.selection.configure(config);
         self.line = config.line_rate.map(|r| Shaper::retuned(r, config.burst, self.line));
+        self.set_lifetimes(config);
     }
 
     pub(crate) fn id(&self) -> PortId {
@@ -141,6 +168,9 @@ impl Port {
 
     /// The next piece, if the line is free and something may be sent.
     pub(crate) fn poll(&mut self, slab: &mut Slab, now: Time) -> Option<Grant> {
+        if self.pause_ends <= now {
+            self.end_pauses(now);
+        }
         if self.line.is_some_and(|line| !line.ready(now)) {
             return None;
         }
@@ -176,7 +206,7 @@ impl Port {
     /// Removes from the head of the chosen queue what its allowance covers.
     fn take(&mut self, slab: &mut Slab, choice: Choice) -> Grant {
         let queue = &mut self.queues[choice.priority as usize];
-        let Entry { id, shape, cells } = *queue.fifo.front(slab);
+        let Entry { id, shape, cells, .. } = *queue.fifo.front(slab);
         let from = queue.fifo.head_seg;
         let to = end_of_piece(&shape, from, choice.allowance);
         let last = to == shape.segs;
@@ -217,32 +247,97 @@ impl Port {
         Some(grant)
     }
 
-    /// Pauses or releases a priority.
-    pub(crate) fn set_paused(&mut self, priority: Priority, paused: bool, now: Time) {
+    /// Removes the first frame that has waited too long.
+    pub(crate) fn stale(&mut self, slab: &mut Slab, now: Time) -> Option<Grant> {
+        let mut candidates = self.backlog & self.mortal;
+        while candidates != 0 {
+            let priority = candidates.trailing_zeros() as usize;
+            let waited = now - self.queues[priority].fifo.front(slab).since;
+            if waited > self.lifetimes[priority] {
+                return self.discard(slab, Priority::new(priority as u8));
+            }
+            candidates &= candidates - 1;
+        }
+        None
+    }
+
+    /// Pauses a priority until an instant; a running pause is replaced.
+    pub(crate) fn pause(&mut self, priority: Priority, until: Time, now: Time) {
+        if self.pause_ends <= now {
+            self.end_pauses(now);
+        }
         let bit = 1 << priority.get();
-        if (self.paused & bit != 0) == paused {
+        let queue = &mut self.queues[priority.index()];
+        queue.paused_until = until;
+        if self.paused & bit == 0 {
+            queue.paused_at = now;
+            queue.pauses += 1;
+            self.paused |= bit;
+            self.selection.suspended(priority.get(), self.eligible());
+        }
+        self.pause_ends = self.first_pause_end();
+    }
+
+    /// Ends a pause.
+    pub(crate) fn resume(&mut self, priority: Priority, now: Time) {
+        self.end_pause(priority, now, now);
+        self.pause_ends = self.first_pause_end();
+    }
+
+    /// Ends the pauses whose time is over.
+    fn end_pauses(&mut self, now: Time) {
+        for priority in Priority::all() {
+            let until = self.queues[priority.index()].paused_until;
+            if until <= now {
+                self.end_pause(priority, until, now);
+            }
+        }
+        self.pause_ends = self.first_pause_end();
+    }
+
+    fn end_pause(&mut self, priority: Priority, end: Time, now: Time) {
+        let bit = 1 << priority.get();
+        if self.paused & bit == 0 {
             return;
         }
         let before = self.eligible();
-        self.paused ^= bit;
+        self.paused &= !bit;
         let queue = &mut self.queues[priority.index()];
-        if paused {
-            queue.paused_at = now;
-            self.selection.suspended(priority.get(), self.eligible());
-        } else {
-            queue.paused_for = queue.paused_for + (now - queue.paused_at);
-            self.selection.began(priority.get(), before, now);
+        queue.paused_for = queue.paused_for + (end - queue.paused_at);
+        queue.paused_until = Time::NEVER;
+        self.selection.began(priority.get(), before, now);
+    }
+
+    fn first_pause_end(&self) -> Time {
+        let mut first = Time::NEVER;
+        let mut paused = self.paused;
+        while paused != 0 {
+            first = first.min(self.queues[paused.trailing_zeros() as usize].paused_until);
+            paused &= paused - 1;
+        }
+        first
+    }
+
+    /// Something outside the queues takes line time.
+    pub(crate) fn charge_line(&mut self, wire: u32, now: Time) {
+        if let Some(line) = &mut self.line {
+            line.forgo(now);
+            line.charge(wire, now);
         }
     }
 
-    /// When `poll` may have something; `None`: not before a frame comes or a pause ends.
+    /// When `poll` may have something; `None`: not before a frame comes or somebody ends a pause.
     pub(crate) fn next_wake(&self) -> Option<Time> {
-        let eligible = self.eligible();
-        if eligible == 0 {
+        if self.backlog == 0 {
             return None;
         }
+        let eligible = self.eligible();
+        let mut wake = if eligible == 0 { Time::NEVER } else { self.selection.ready_at(eligible) };
+        if self.backlog & self.paused != 0 {
+            wake = wake.min(self.pause_ends);
+        }
         let line = self.line.map_or(Time::ZERO, |l| l.ready_at());
-        Some(line.max(self.selection.ready_at(eligible)))
+        (wake != Time::NEVER).then(|| wake.max(line))
     }
 
     pub(crate) fn late(&self) -> Time {
@@ -260,7 +355,9 @@ impl Port {
             cells: queue.cells,
             peak_cells: queue.peak_cells,
             paused,
+            paused_since: queue.paused_at,
             paused_for: queue.paused_for + running,
+            pauses: queue.pauses,
         }
     }
 }

@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use crate::ids::FrameId;
-use crate::time::wire_bytes;
+use crate::time::{Time, wire_bytes};
 
 /// A frame or a superframe as the scheduler sees it: its segments' lengths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +72,11 @@ pub(crate) struct Entry {
     pub(crate) id: FrameId,
     pub(crate) shape: Shape,
     pub(crate) cells: u16,
+    /// When it was queued.
+    pub(crate) since: Time,
 }
 
-const CHUNK: usize = 14;
+const CHUNK: usize = 12;
 const NONE: u32 = u32::MAX;
 
 #[derive(Clone)]
@@ -108,7 +110,7 @@ impl Slab {
         if index == self.limit {
             return None;
         }
-        let empty = Entry { id: FrameId(NONE), shape: Shape::frame(0), cells: 0 };
+        let empty = Entry { id: FrameId(NONE), shape: Shape::frame(0), cells: 0, since: Time::ZERO };
         self.chunks.push(Chunk { entries: [empty; CHUNK], next: NONE });
         Some(index)
     }
@@ -191,7 +193,10 @@ mod tests {
         for round in 0..1000u32 {
             for _ in 0..round % 40 {
                 if q.len < 100 {
-                    assert!(q.push(&mut slab, Entry { id: FrameId(put), shape: Shape::frame(60), cells: 1 }));
+                    assert!(q.push(
+                        &mut slab,
+                        Entry { id: FrameId(put), shape: Shape::frame(60), cells: 1, since: Time::ZERO }
+                    ));
                     put += 1;
                 }
             }

@@ -5,5 +5,6 @@ pub mod forward;
 pub mod host;
 pub mod packet;
 pub mod privilege;
+pub mod pump;
 pub mod taps;
 pub mod traffic;

@@ -22,6 +22,7 @@ fn seventy_rounds_leave_no_descriptor_open() {
         offload,
         queues,
         txqueuelen: None,
+        backpressure: None,
     };
     // What libraries open once and keep.
     drop(tap::open(&options("t0", 1, true)).unwrap());

@@ -255,6 +255,7 @@ fn named_namespaces_are_those_of_ip_netns() {
         offload: true,
         queues: 1,
         txqueuelen: None,
+        backpressure: None,
     });
     let seen = Command::new("ip").args(["-n", &name.0, "link", "show", "t0"]).output().unwrap();
     assert!(seen.status.success());

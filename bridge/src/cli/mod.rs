@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::lab;
 use terminal::{ColorWhen, Terminal};
 
 /// A question was answered with no, or something failed.
@@ -22,6 +23,7 @@ pub const FAILED: u8 = 1;
 
 const EXAMPLES: &str = "\
 Examples:
+  dcbridge lab                     hosts, a switch and traffic: see it work, right now
   dcbridge check br0.toml          is this configuration right?
   dcbridge run br0.toml            run a switch until Ctrl-C
   dcbridge show                    ports, rates, shares and drops of the running switch
@@ -41,8 +43,9 @@ pub struct Cli {
 
     /// What is logged to standard error: error, warn, info, debug, trace, or filters such as
     /// `warn,dcbridge::control=debug`
-    #[arg(long, value_name = "LEVEL", default_value = "info", global = true, value_parser = terminal::log_filter)]
-    log: tracing_subscriber::EnvFilter,
+    /// [default: info; of `lab`: warn]
+    #[arg(long, value_name = "LEVEL", global = true, value_parser = terminal::log_filter)]
+    log: Option<tracing_subscriber::EnvFilter>,
 
     #[command(subcommand)]
     command: Command,
@@ -53,6 +56,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Show(show::Args),
+    Lab(lab::Args),
     Schema(reference::SchemaArgs),
     Reference(reference::ReferenceArgs),
 }
@@ -86,11 +90,14 @@ pub type Outcome = Result<ExitCode, Failure>;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let terminal = Terminal::detect(cli.color);
-    terminal::log_to_stderr(cli.log, &terminal);
+    // The lab draws: what is in order needs no line in between.
+    let level = if matches!(cli.command, Command::Lab(_)) { "warn" } else { "info" };
+    terminal::log_to_stderr(cli.log.unwrap_or_else(|| level.into()), &terminal);
     let outcome = match &cli.command {
         Command::Run(args) => run::run(args, &terminal),
         Command::Check(args) => check::run(args, &terminal),
         Command::Show(args) => show::run(args, &terminal),
+        Command::Lab(args) => lab::run(args, &terminal),
         Command::Schema(args) => reference::schema(args),
         Command::Reference(args) => reference::markdown(args),
     };

@@ -8,7 +8,7 @@ use dcbridge_config::{Bridge, Config, Maps, Metrics};
 use super::source::StateSource;
 use crate::runtime::Error;
 use crate::state::{
-    Buffer, ClassState, Count, Drop, FdbEntry, FdbSummary, Port, PriorityState, Snapshot, Worker,
+    Buffer, ClassState, Count, Drop, FdbEntry, FdbSummary, GroupState, Port, PriorityState, Snapshot, Worker,
 };
 
 /// A source of state that tests fill.
@@ -58,6 +58,7 @@ pub(crate) fn config() -> Config {
             control_socket: "/run/dcbridge/br0.sock".into(),
         },
         metrics: Metrics { listen: None },
+        watchdog: None,
         traffic_classes: Vec::new(),
         policies: Vec::new(),
         maps: Maps {
@@ -122,6 +123,7 @@ pub(crate) fn snapshot() -> Snapshot {
             wakeups: 2345,
             late_ns: 1_500_000,
             cpu_ns: 12_345_678_901,
+            ..Worker::default()
         },
     }
 }
@@ -139,6 +141,19 @@ fn busy_port() -> Port {
         peak_bytes: 900_000,
         paused: true,
         paused_ns: 2_250_000_000,
+        pauses: 7,
+        group: GroupState {
+            lossless: true,
+            gate_closed: true,
+            occupied_bytes: 220_160,
+            headroom_used_bytes: 20_480,
+            headroom_peak_bytes: 40_960,
+            headroom_bytes: 102_400,
+            pfc_rx: 14,
+            xoff_tx: 21,
+            xon_tx: 20,
+            ..GroupState::default()
+        },
     };
     Port {
         name: "tap0".to_owned(),

@@ -26,6 +26,8 @@ pub struct LinkInfo {
     pub mac: Option<[u8; 6]>,
     /// Length of the transmit queue in frames.
     pub txqueuelen: u32,
+    /// Longest superframe in bytes, where the kernel tells.
+    pub gso_max_size: Option<u32>,
 }
 
 /// A connection to the kernel's interfaces in one namespace. Its methods block; they must not be called inside an async
@@ -220,12 +222,14 @@ fn info(message: &LinkMessage) -> LinkInfo {
         mtu: 0,
         mac: None,
         txqueuelen: 0,
+        gso_max_size: None,
     };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => info.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => info.mtu = *mtu,
             LinkAttribute::TxQueueLen(frames) => info.txqueuelen = *frames,
+            LinkAttribute::GsoMaxSize(bytes) => info.gso_max_size = Some(*bytes),
             LinkAttribute::Address(mac) => info.mac = mac.as_slice().try_into().ok(),
             _ => {}
         }

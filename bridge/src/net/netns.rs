@@ -63,7 +63,8 @@ impl NetnsRef {
         Ok(NetnsRef::Name(text.to_owned()))
     }
 
-    fn path(&self) -> Option<PathBuf> {
+    /// The file by which it is found; `None` for those that are found otherwise.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
         match self {
             NetnsRef::Current | NetnsRef::Open(_) => None,
             NetnsRef::Name(name) => Some(Path::new(RUN_NETNS).join(name)),

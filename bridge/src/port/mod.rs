@@ -22,7 +22,7 @@ mod sys;
 pub mod tap;
 
 pub use error::OpenError;
-pub use open::{Opened, open};
+pub use open::{OpenContext, Opened, open};
 
 /// The offload header of a frame (virtio-net, 12 bytes on the device), in host order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -205,5 +205,11 @@ pub trait Port: Send {
     /// What a closed gate guarantees.
     fn guarantee(&self) -> Guarantee {
         Guarantee::None
+    }
+
+    /// Frames that the host's side of the device has dropped since the port was opened, because we did not take them in
+    /// time: violations of the headroom. Up to date within half a second.
+    fn host_edge_drops(&self) -> u64 {
+        0
     }
 }

@@ -1,11 +1,52 @@
 //! Opens what the configuration asks for.
 
-use dcbridge_config::PortKind;
+use std::path::PathBuf;
+
+use dcbridge_config::{Config, PortKind, PrioritySet};
+use dcbridge_scheduler::Priority;
 
 use super::packet::PacketOptions;
-use super::tap::{self, TapOptions};
+use super::tap::{self, Backpressure, TapOptions};
 use super::{OpenError, Port, packet, stream};
+use crate::edge;
 use crate::net::NetnsRef;
+
+/// What a port has to know of the whole switch.
+#[derive(Clone, Debug)]
+pub struct OpenContext {
+    /// Priorities of the lossless classes: hosts should be paused by them.
+    pub lossless: PrioritySet,
+    /// PCP -> priority.
+    pub pcp_map: [Priority; 8],
+    /// DSCP -> priority.
+    pub dscp_map: [Priority; 64],
+    /// Directory in which changes to interfaces that existed are written down.
+    pub journal: PathBuf,
+}
+
+impl OpenContext {
+    /// From the configuration.
+    pub fn new(config: &Config) -> OpenContext {
+        OpenContext {
+            lossless: config.lossless_priorities(),
+            pcp_map: config.maps.pcp_to_priority.map(Priority::new),
+            dscp_map: config.maps.dscp_to_priority.map(Priority::new),
+            journal: edge::default_directory(),
+        }
+    }
+
+    fn backpressure(&self, port: &dcbridge_config::Port) -> Option<Backpressure> {
+        (!self.lossless.is_empty()).then(|| Backpressure {
+            lossless: self.lossless,
+            trust: port.trust.iter().map(|&trust| trust.into()).collect(),
+            pcp_map: self.pcp_map,
+            dscp_map: self.dscp_map,
+            default: Priority::new(port.default_priority),
+            line_rate: port.line_rate.map(|rate| rate.0),
+            journal: self.journal.clone(),
+        })
+    }
+}
 
 /// An open port.
 pub struct Opened {
@@ -26,7 +67,7 @@ impl std::fmt::Debug for Opened {
 /// # Errors
 /// A sentence that says what is missing or in the way, and what to do. It names the interface or the address, not the
 /// port.
-pub fn open(port: &dcbridge_config::Port) -> Result<Opened, OpenError> {
+pub fn open(port: &dcbridge_config::Port, context: &OpenContext) -> Result<Opened, OpenError> {
     match &port.kind {
         PortKind::Tap { netns, offload } => {
             let tap = tap::open(&TapOptions {
@@ -36,6 +77,7 @@ pub fn open(port: &dcbridge_config::Port) -> Result<Opened, OpenError> {
                 offload: *offload,
                 queues: 1,
                 txqueuelen: None,
+                backpressure: context.backpressure(port),
             })?;
             let notes = tap.notes().to_vec();
             Ok(Opened { port: Box::new(tap), notes })

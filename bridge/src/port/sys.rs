@@ -15,6 +15,7 @@ mod ioctl {
     nix::ioctl_write_int!(tun_set_offload, b'T', 208);
     nix::ioctl_write_ptr!(tun_set_vnet_header_size, b'T', 216, libc::c_int);
     nix::ioctl_write_ptr!(tun_set_vnet_le, b'T', 220, libc::c_int);
+    nix::ioctl_write_ptr_bad!(tun_set_steering, nix::request_code_read!(b'T', 224, 4), libc::c_int);
     nix::ioctl_none!(tun_get_dev_netns, b'T', 227);
 }
 
@@ -69,6 +70,14 @@ pub(super) fn set_vnet_header(fd: BorrowedFd<'_>, len: usize) -> io::Result<()> 
         ioctl::tun_set_vnet_header_size(fd.as_raw_fd(), &raw const len)?;
         ioctl::tun_set_vnet_le(fd.as_raw_fd(), &raw const little_endian)?;
     }
+    Ok(())
+}
+
+/// Lets `program` choose the queue of every frame, or the kernel by flow (`None`).
+pub(super) fn set_steering(fd: BorrowedFd<'_>, program: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let program: libc::c_int = program.map_or(-1, |p| p.as_raw_fd());
+    // SAFETY: the pointer is to an integer that outlives the call; the kernel only reads it.
+    unsafe { ioctl::tun_set_steering(fd.as_raw_fd(), &raw const program) }?;
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use dcbridge_scheduler::{Grant, PortId, Rate, Time};
 
 use crate::arena::Arena;
 use crate::port::{TxDesc, TxOutcome, VnetHeader};
-use crate::switch::{Finding, Setting, Switch};
+use crate::switch::{Attachment, Finding, Gate, Setting, Switch};
 
 /// A switch of the simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +60,12 @@ struct Node {
     ends: Vec<End>,
     /// The instant for which a port's next look is planned.
     planned: Vec<Time>,
+    /// The instant for which the next tick is planned.
+    tick: Time,
+    /// Until when a port's line is taken.
+    busy: Vec<Time>,
     findings: Vec<Finding>,
+    gates: Vec<(Time, Gate)>,
 }
 
 enum Event {
@@ -119,7 +124,7 @@ impl Sim {
         let mut arena = Arena::new(config.bridge.buffer_bytes);
         let mut switch = Switch::new(&config, &arena, Setting { seed, burst: Time::ZERO });
         for port in switch.ports() {
-            switch.attach(port, true);
+            switch.attach(port, Attachment::plain(true));
             switch.set_link(port, true, &mut arena, self.now);
         }
         let id = NodeId(self.nodes.len());
@@ -133,6 +138,9 @@ impl Sim {
                 .collect(),
             ends: config.ports.iter().map(|_| End::Nothing).collect(),
             planned: vec![Time::NEVER; config.ports.len()],
+            busy: vec![Time::ZERO; config.ports.len()],
+            tick: self.now,
+            gates: Vec::new(),
             findings: Vec::new(),
         });
         self.at(self.now, Event::Tick(id));
@@ -176,14 +184,17 @@ impl Sim {
         &self.nodes[node.0].findings
     }
 
+    /// Gates that closed and opened at a switch so far.
+    pub fn gates(&self, node: NodeId) -> &[(Time, Gate)] {
+        &self.nodes[node.0].gates
+    }
+
     /// Changes a switch from outside: pauses, links, configuration.
     pub fn with<T>(&mut self, node: NodeId, change: impl FnOnce(&mut Switch, &mut Arena, Time) -> T) -> T {
         let now = self.now;
         let n = &mut self.nodes[node.0];
         let result = change(&mut n.switch, &mut n.arena, now);
-        for port in self.nodes[node.0].switch.ports() {
-            self.plan((node, port));
-        }
+        self.after(node);
         result
     }
 
@@ -217,7 +228,7 @@ impl Sim {
             Event::Settle(at, grant) => {
                 let node = &mut self.nodes[at.0.0];
                 node.switch.settle(at.1, &grant, TxOutcome::Sent, &mut node.arena);
-                self.plan(at);
+                self.after(at.0);
             }
             Event::Tick(id) => self.tick(id),
         }
@@ -225,17 +236,30 @@ impl Sim {
 
     fn tick(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
+        if node.tick != self.now {
+            // An earlier one was planned after this.
+            return;
+        }
         node.switch.tick(&mut node.arena, self.now);
-        let next = self.now + Time::from_millis(1_000);
-        let next = node.switch.next_tick().map_or(next, |t| t.min(next)).max(self.now + Time::from_micros(1));
+        node.tick = Time::NEVER;
         self.after(id);
-        self.at(next, Event::Tick(id));
+    }
+
+    /// Plans the next tick, if nothing earlier is planned.
+    fn plan_tick(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.0];
+        let latest = self.now + Time::from_millis(1_000);
+        let due = node.switch.next_tick().map_or(latest, |t| t.min(latest)).max(self.now + Time(1));
+        if due < node.tick {
+            node.tick = due;
+            self.at(due, Event::Tick(id));
+        }
     }
 
     fn arrive(&mut self, at: At, packet: &Packet) {
         let node = &mut self.nodes[at.0.0];
         match node.arena.insert(&packet.bytes, packet.vnet) {
-            Some(id) => node.switch.rx(at.1, id, &mut node.arena, self.now),
+            Some(id) => node.switch.rx(at.1, 0, id, &mut node.arena, self.now),
             None => node.switch.rx_lost(at.1, 1),
         }
         self.after(at.0);
@@ -245,8 +269,35 @@ impl Sim {
     fn after(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
         node.findings.extend(node.switch.findings());
+        let now = self.now;
+        node.gates.extend(node.switch.gates().map(|gate| (now, gate)));
+        while let Some(port) = self.nodes[id.0].switch.urgent() {
+            self.flow((id, port));
+        }
+        self.plan_tick(id);
         for port in self.nodes[id.0].switch.ports() {
             self.plan((id, port));
+        }
+    }
+
+    /// Sends a flow-control frame, as soon as what is on the line has ended.
+    fn flow(&mut self, at: At) {
+        let (node_id, port) = at;
+        let node = &mut self.nodes[node_id.0];
+        let Some(frame) = node.switch.flow_frame(port, self.now) else { return };
+        node.switch.flow_sent(port, TxOutcome::Sent);
+        let wire = u64::from(dcbridge_scheduler::headroom::PFC_WIRE);
+        let duration = node.rates[port.index()].map_or(Time::ZERO, |r| r.time_of(wire));
+        let sent = node.busy[port.index()].max(self.now) + duration;
+        node.busy[port.index()] = sent;
+        self.deliver(at, sent, Packet::plain(frame.to_vec()));
+    }
+
+    fn deliver(&mut self, at: At, sent: Time, packet: Packet) {
+        match &mut self.nodes[at.0.0].ends[at.1.index()] {
+            End::Nothing => {}
+            End::Host(sink) => sink(sent, packet),
+            &mut End::Link(peer, delay) => self.at(sent + delay, Event::Arrive(peer, packet)),
         }
     }
 
@@ -266,6 +317,12 @@ impl Sim {
     fn serve(&mut self, at: At) {
         let (node_id, port) = at;
         self.nodes[node_id.0].planned[port.index()] = Time::NEVER;
+        if self.nodes[node_id.0].busy[port.index()] > self.now {
+            // A flow-control frame is still on the line.
+            let busy = self.nodes[node_id.0].busy[port.index()];
+            self.nodes[node_id.0].planned[port.index()] = busy;
+            return self.at(busy, Event::Serve(at));
+        }
         loop {
             let node = &mut self.nodes[node_id.0];
             self.descs.clear();
@@ -276,11 +333,8 @@ impl Sim {
             let duration = node.rates[port.index()].map_or(Time::ZERO, |r| r.time_of(u64::from(grant.wire)));
             let packet = packet(&node.arena, &desc);
             let sent = self.now + duration;
-            match &mut node.ends[port.index()] {
-                End::Nothing => {}
-                End::Host(sink) => sink(sent, packet),
-                &mut End::Link(peer, delay) => self.at(sent + delay, Event::Arrive(peer, packet)),
-            }
+            node.busy[port.index()] = sent;
+            self.deliver(at, sent, packet);
             self.at(sent, Event::Settle(at, grant));
         }
         self.plan(at);

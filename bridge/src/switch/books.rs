@@ -50,6 +50,9 @@ reasons! {
     // On the way out.
     QueueFull "queue_full" "The queue was at its limit (`queue_limit`).",
     BufferFull "buffer_full" "The shared buffer was full.",
+    HeadroomFull "headroom_full" "A lossless class lost it: its headroom was too small, or the sender did not pause.",
+    Lifetime "lifetime" "Waited longer than its class allows (`lifetime`).",
+    Watchdog "watchdog" "The PFC watchdog drops what a storm holds up.",
     MtuExceeded "mtu_exceeded" "Longer than the MTU of the port it should leave by.",
     CannotRewrite "cannot_rewrite" "Headers too long to be rewritten or cut for a port without offloads.",
     DeviceRefused "device_refused" "The device did not take it (interface down or out of memory).",

@@ -141,23 +141,21 @@ impl Classifier {
         }
     }
 
-    /// The priority of a frame of VLAN `vid` that came by `port`.
-    pub fn classify(&self, port: PortId, frame: &Frame, vid: u16) -> Classified {
-        let arrival = self.marked(port, frame);
+    /// The priority of a frame of VLAN `vid` that came by `port`, and by the receive queue of a priority if it has such.
+    pub fn classify(&self, port: PortId, queue: Option<Priority>, frame: &Frame, vid: u16) -> Classified {
+        let marked = self.marked(port, frame);
+        let own = marked.or(queue).unwrap_or(self.ports[port.index()].default);
         let policy = self.rules.iter().find(|rule| rule.matches(port, frame, vid));
-        Classified { arrival, priority: policy.map_or(arrival, |rule| rule.priority) }
+        // A sender is paused by its queue, whatever its frames say.
+        Classified { arrival: queue.unwrap_or(own), priority: policy.map_or(own, |rule| rule.priority) }
     }
 
-    /// The priority by the marks that `port` trusts.
-    fn marked(&self, port: PortId, frame: &Frame) -> Priority {
+    /// The priority by the marks that `port` trusts, if the frame has one of them.
+    fn marked(&self, port: PortId, frame: &Frame) -> Option<Priority> {
         let believes = &self.ports[port.index()];
-        believes
-            .trust
-            .iter()
-            .find_map(|trust| match trust {
-                config::Trust::Pcp => frame.tag.map(|t| self.pcp[usize::from(t.pcp & 7)]),
-                config::Trust::Dscp => frame.ip.map(|ip| self.dscp[usize::from(ip.dscp & 63)]),
-            })
-            .unwrap_or(believes.default)
+        believes.trust.iter().find_map(|trust| match trust {
+            config::Trust::Pcp => frame.tag.map(|t| self.pcp[usize::from(t.pcp & 7)]),
+            config::Trust::Dscp => frame.ip.map(|ip| self.dscp[usize::from(ip.dscp & 63)]),
+        })
     }
 }

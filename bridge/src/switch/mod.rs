@@ -12,6 +12,7 @@ mod checksum;
 mod classify;
 mod control;
 pub mod fdb;
+pub mod flow;
 pub mod forward;
 mod loops;
 pub mod parse;
@@ -19,10 +20,12 @@ mod rewrite;
 mod snapshot;
 mod table;
 mod vlan;
+pub mod watchdog;
 
 #[cfg(test)]
 mod tests;
 
+use dcbridge_scheduler::pfc::FRAME_LEN;
 use dcbridge_scheduler::{
     FrameId, Grant, Meta, PortId, Priority, Refused, Scheduler, Shape, Time, wire_bytes,
 };
@@ -34,12 +37,14 @@ use books::{PortBooks, Reason, unit};
 use classify::{Classified, Classifier};
 use control::Control;
 use fdb::Fdb;
+use flow::Flow;
 use forward::{Destination, Forwarding, PortSet};
 pub use loops::Finding;
 use loops::{Heard, Loops};
 use parse::{ETHERNET, Frame};
 use rewrite::{Egress, Remembered};
-pub use table::{PortFacts, Setting};
+pub use table::{Attachment, PortFacts, Setting};
+use watchdog::{Action, Sight, Storm, Watchdog};
 
 /// Priority of frames that the switch makes itself.
 const OWN_PRIORITY: Priority = Priority::new(7);
@@ -58,7 +63,22 @@ pub struct Switch {
     /// By frame number.
     frames: Vec<Remembered>,
     findings: Vec<Finding>,
+    flow: Flow,
+    watchdog: Option<Watchdog>,
+    storms: Vec<Storm>,
+    gates: Vec<Gate>,
     burst: Time,
+}
+
+/// A gate that closed or opened: whether the sender behind `port` may send `priority`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// The ingress port.
+    pub port: PortId,
+    /// The arrival priority.
+    pub priority: Priority,
+    /// Open, else closed.
+    pub open: bool,
 }
 
 /// Where a frame goes, and as what.
@@ -69,8 +89,8 @@ struct Route {
 }
 
 impl Switch {
-    /// A received frame. It is owned by the switch from here on.
-    pub fn rx(&mut self, port: PortId, id: FrameId, arena: &mut Arena, now: Time) {
+    /// A frame received by queue `queue` of a port. It is owned by the switch from here on.
+    pub fn rx(&mut self, port: PortId, queue: u8, id: FrameId, arena: &mut Arena, now: Time) {
         let bytes = arena.bytes(id);
         let frame = match parse::parse(bytes, &arena.vnet(id)) {
             Ok(frame) => frame,
@@ -94,7 +114,7 @@ impl Switch {
             }
             return;
         }
-        match self.route(port, &frame, now) {
+        match self.route(port, queue, &frame, now) {
             Ok(route) => self.admit(port, id, &frame, &route, count, arena, now),
             Err(reason) => self.drop_in(port, id, reason, count, arena),
         }
@@ -116,7 +136,11 @@ impl Switch {
     ) -> Option<Result<(), Reason>> {
         match control {
             Control::Dropped(reason) => Some(Err(reason)),
-            Control::Pause | Control::Lldp => Some(Ok(())),
+            Control::Lldp => Some(Ok(())),
+            Control::Pause => {
+                self.flow_control(port, payload, now);
+                Some(Ok(()))
+            }
             Control::Probe => {
                 match self.loops.heard(port, payload, now) {
                     Heard::Foreign => return None,
@@ -128,8 +152,43 @@ impl Switch {
         }
     }
 
+    /// A PFC or PAUSE frame came.
+    fn flow_control(&mut self, port: PortId, body: &[u8], now: Time) {
+        let Some(asked) = self.flow.receive(port, body) else { return };
+        for priority in Priority::all().filter(|p| asked.priorities & (1 << p.get()) != 0) {
+            let time = asked.times[priority.index()];
+            if time == Time::ZERO {
+                self.scheduler.resume(port, priority, now);
+                continue;
+            }
+            let mut obeyed = true;
+            if let Some(watchdog) = &mut self.watchdog {
+                watchdog.xoff(port, priority, now);
+                obeyed = !watchdog.watched(port, priority).storm || watchdog.action() == Action::Alert;
+            }
+            if obeyed {
+                self.scheduler.pause(port, priority, now + time, now);
+            }
+        }
+    }
+
+    /// Whether the watchdog drops what belongs to a priority at a port.
+    fn drops(&self, port: PortId, priority: Priority) -> bool {
+        self.watchdog.as_ref().is_some_and(|w| w.action() == Action::Drop && w.watched(port, priority).storm)
+    }
+
+    /// Gates that changed: to the peer by flow control, and to whoever owns the ports.
+    fn take_gates(&mut self) {
+        while let Some((port, priority, open)) = self.scheduler.gate_event() {
+            if open || !self.drops(port, priority) {
+                self.flow.gate(port, priority, open);
+            }
+            self.gates.push(Gate { port, priority, open });
+        }
+    }
+
     /// Where a frame goes.
-    fn route(&mut self, port: PortId, frame: &Frame, now: Time) -> Result<Route, Reason> {
+    fn route(&mut self, port: PortId, queue: u8, frame: &Frame, now: Time) -> Result<Route, Reason> {
         if frame.src[0] & 1 != 0 || frame.src == [0; 6] {
             return Err(Reason::BadSource);
         }
@@ -140,7 +199,11 @@ impl Switch {
         if frame.l3_len() > u32::from(self.facts[port.index()].mtu) {
             return Err(Reason::Oversize);
         }
-        let class = self.classifier.classify(port, frame, vid);
+        let queue = (self.facts[port.index()].rx_queues > 1).then(|| Priority::new(queue));
+        let class = self.classifier.classify(port, queue, frame, vid);
+        if self.drops(port, class.arrival) {
+            return Err(Reason::Watchdog);
+        }
         self.fdb.learn(vid, frame.src, port, now);
         let to = self.forwarding.destination(&self.fdb, port, vid, frame.dst, now)?;
         let wire = frame.shape.wire(0, frame.shape.segs);
@@ -179,6 +242,7 @@ impl Switch {
         if !self.enqueue_all(&meta, frame, route.vid, set, count, now) {
             arena.free(id);
         }
+        self.take_gates();
     }
 
     /// Offers a copy to each port of `set`; `false` when none was taken.
@@ -200,11 +264,14 @@ impl Switch {
             let grown = meta.shape.grown(rewrite::growth(action, frame.tag));
             let refused = if frame.l3_len() > u32::from(self.facts[to.index()].mtu) {
                 Some(Reason::MtuExceeded)
+            } else if self.drops(to, meta.priority) {
+                Some(Reason::Watchdog)
             } else {
                 let copy = Meta { shape: grown, ..*meta };
                 self.scheduler.enqueue(to, &copy, now).err().map(|refused| match refused {
                     Refused::QueueFull => Reason::QueueFull,
                     Refused::BufferFull => Reason::BufferFull,
+                    Refused::HeadroomFull => Reason::HeadroomFull,
                 })
             };
             match refused {
@@ -236,6 +303,7 @@ impl Switch {
         now: Time,
         out: &mut Vec<TxDesc>,
     ) -> Option<Grant> {
+        self.drop_stale(port, arena, now);
         loop {
             let grant = self.scheduler.poll(port, now)?;
             let frame = &self.frames[grant.id.index()];
@@ -276,6 +344,14 @@ impl Switch {
     fn release(&mut self, grant: &Grant, arena: &mut Arena) {
         if grant.last && self.scheduler.sent(grant.id) {
             arena.free(grant.id);
+            self.take_gates();
+        }
+    }
+
+    /// Drops what has waited longer than its class allows.
+    fn drop_stale(&mut self, port: PortId, arena: &mut Arena, now: Time) {
+        while let Some(grant) = self.scheduler.stale(port, now) {
+            self.lose(port, &grant, Reason::Lifetime, arena);
         }
     }
 
@@ -287,7 +363,11 @@ impl Switch {
         self.forwarding.set_up(port, up);
         self.forwarding.set_held(port, false);
         self.loops.set_up(port, up, now);
+        self.flow.set_up(port, up);
         if !up {
+            for priority in Priority::all() {
+                self.scheduler.resume(port, priority, now);
+            }
             self.fdb.flush_port(port);
             self.flush(port, arena);
         }
@@ -307,11 +387,6 @@ impl Switch {
         }
     }
 
-    /// Pauses or releases a priority at an egress port.
-    pub fn set_paused(&mut self, port: PortId, priority: Priority, paused: bool, now: Time) {
-        self.scheduler.set_paused(port, priority, paused, now);
-    }
-
     /// Everything that is due: probes, ageing, holds.
     pub fn tick(&mut self, arena: &mut Arena, now: Time) {
         self.fdb.age(now);
@@ -321,6 +396,79 @@ impl Switch {
         for port in self.loops.due(now) {
             self.originate(port, &self.loops.probe(port), arena, now);
         }
+        let refreshes: Vec<PortId> = self.flow.due(now).collect();
+        self.flow.urgent.extend(refreshes);
+        for port in self.ports() {
+            self.drop_stale(port, arena, now);
+        }
+        self.watch(arena, now);
+    }
+
+    /// Lets the watchdog look, and does what it decides.
+    fn watch(&mut self, arena: &mut Arena, now: Time) {
+        let Some(watchdog) = &mut self.watchdog else { return };
+        let scheduler = &self.scheduler;
+        let storms = watchdog.look(now, |port, priority| {
+            let backlog = scheduler.backlog(port, priority, now);
+            Sight { paused_since: backlog.paused.then_some(backlog.paused_since), waiting: backlog.units > 0 }
+        });
+        let action = watchdog.action();
+        for storm in storms {
+            if storm.began && action != Action::Alert {
+                self.scheduler.resume(storm.port, storm.priority, now);
+            }
+            if storm.began && action == Action::Drop {
+                while let Some(grant) = self.scheduler.discard(storm.port, storm.priority) {
+                    self.lose(storm.port, &grant, Reason::Watchdog, arena);
+                }
+                // Nobody is asked to pause for what will be dropped.
+                self.flow.gate(storm.port, storm.priority, true);
+            }
+            self.storms.push(storm);
+        }
+    }
+
+    /// Ports that have a flow-control frame to send, more urgent than anything else.
+    pub fn urgent(&mut self) -> Option<PortId> {
+        self.flow.urgent.pop()
+    }
+
+    /// The flow-control frame that `port` should send now. It goes before all data, and waits for nothing.
+    pub fn flow_frame(&mut self, port: PortId, now: Time) -> Option<[u8; FRAME_LEN]> {
+        let frame = self.flow.frame(port, now)?;
+        self.scheduler.charge_line(port, wire_bytes(FRAME_LEN as u32), now);
+        Some(frame)
+    }
+
+    /// What became of a flow-control frame.
+    pub fn flow_sent(&mut self, port: PortId, outcome: TxOutcome) {
+        let count = unit(1, FRAME_LEN as u64);
+        let books = &mut self.books[port.index()];
+        books.originated.add(count);
+        match outcome {
+            TxOutcome::Sent => books.tx.add(count),
+            TxOutcome::Refused => books.tx_drops[Reason::DeviceRefused as usize].add(count),
+        }
+    }
+
+    /// Whether a port that stops its sender by not being read may be read: as long as no closed priority group has
+    /// used up half of its headroom. Until then flow-control frames had their chance.
+    pub fn may_read(&self, port: PortId) -> bool {
+        Priority::all().all(|priority| {
+            let held = self.scheduler.group(port, priority);
+            !held.closed
+                || self.scheduler.group_config(port, priority).is_none_or(|c| held.headroom * 2 < c.headroom)
+        })
+    }
+
+    /// Gates that changed since the last call, in order.
+    pub fn gates(&mut self) -> std::vec::Drain<'_, Gate> {
+        self.gates.drain(..)
+    }
+
+    /// Storms that began or ended since the last call.
+    pub fn storms(&mut self) -> std::vec::Drain<'_, Storm> {
+        self.storms.drain(..)
     }
 
     fn found(&mut self, finding: Finding) {
@@ -354,6 +502,12 @@ impl Switch {
         }
     }
 
+    /// Pauses a priority at an egress port, as a peer would.
+    #[cfg(test)]
+    fn pause_for_test(&mut self, port: PortId, priority: Priority, until: Time, now: Time) {
+        self.scheduler.pause(port, priority, until, now);
+    }
+
     /// Whether anything waits at `port`.
     pub fn has_backlog(&self, port: PortId) -> bool {
         self.scheduler.has_backlog(port)
@@ -366,7 +520,8 @@ impl Switch {
 
     /// When `tick` has something to do.
     pub fn next_tick(&self) -> Option<Time> {
-        self.loops.next_wake()
+        let watchdog = self.watchdog.as_ref().map(Watchdog::next_wake);
+        [self.loops.next_wake(), self.flow.next_wake(), watchdog].into_iter().flatten().min()
     }
 
     /// What loop detection found since the last call.

@@ -5,8 +5,12 @@ use dcbridge_scheduler::{Backlog, PortId, Priority, Time};
 
 use super::Switch;
 use super::books::{PortBooks, drops};
+use super::flow::Kind;
 use crate::arena::CELL;
-use crate::state::{Buffer, ClassState, Count, FdbEntry, FdbSummary, Port, PriorityState, Snapshot};
+use crate::port::Guarantee;
+use crate::state::{
+    Buffer, ClassState, Count, FdbEntry, FdbSummary, FlowState, GroupState, Port, PriorityState, Snapshot,
+};
 
 impl Switch {
     /// All counters, now. Link states and the worker's own figures are filled in by whoever knows them.
@@ -35,8 +39,12 @@ impl Switch {
     fn port_state(&self, port: PortId, now: Time) -> Port {
         let config = &self.config.ports[port.index()];
         let books = &self.books[port.index()];
-        let priorities: Vec<PriorityState> =
-            Priority::all().map(|p| priority_state(books, p, self.scheduler.backlog(port, p, now))).collect();
+        let priorities: Vec<PriorityState> = Priority::all()
+            .map(|p| {
+                let group = self.group_state(port, p);
+                PriorityState { group, ..priority_state(books, p, self.scheduler.backlog(port, p, now)) }
+            })
+            .collect();
         let mut queued = books.in_flight;
         for priority in &priorities {
             queued.add(priority.queued);
@@ -59,6 +67,9 @@ impl Switch {
             line_rate_bps: config.line_rate.map(|r| r.0),
             mtu: config.mtu,
             offload: self.facts[port.index()].offload,
+            guarantee: guarantee_name(self.facts[port.index()].guarantee, self.flow.config(port).kind),
+            host_edge_drops: 0,
+            flow: self.flow_state(port),
             rx: books.rx,
             tx: books.tx,
             consumed: books.consumed,
@@ -69,6 +80,46 @@ impl Switch {
             queued,
             priorities,
             classes: self.config.traffic_classes.iter().map(|c| class_state(c, books)).collect(),
+        }
+    }
+
+    fn flow_state(&self, port: PortId) -> FlowState {
+        let counters = self.flow.counters(port);
+        FlowState {
+            kind: match self.flow.config(port).kind {
+                Kind::Off => "off",
+                Kind::Pause => "pause",
+                Kind::Pfc { .. } => "pfc",
+            }
+            .to_owned(),
+            pause_rx: counters.pause_rx,
+            pause_tx: counters.pause_tx,
+            malformed: counters.malformed,
+            ignored: counters.ignored,
+            odd_vector: counters.odd_vector,
+        }
+    }
+
+    fn group_state(&self, port: PortId, priority: Priority) -> GroupState {
+        let bytes = |cells: u32| u64::from(cells) * CELL as u64;
+        let held = self.scheduler.group(port, priority);
+        let config = self.scheduler.group_config(port, priority);
+        let counters = self.flow.counters(port);
+        let watched = self.watchdog.as_ref().map(|w| *w.watched(port, priority)).unwrap_or_default();
+        let index = priority.index();
+        GroupState {
+            lossless: config.is_some(),
+            gate_closed: held.closed,
+            occupied_bytes: bytes(held.cells()),
+            headroom_used_bytes: bytes(held.headroom),
+            headroom_peak_bytes: bytes(held.headroom_peak),
+            headroom_bytes: config.map_or(0, |c| bytes(c.headroom)),
+            pfc_rx: counters.pfc_rx[index],
+            xoff_tx: counters.xoff_tx[index],
+            xon_tx: counters.xon_tx[index],
+            storm: watched.storm,
+            storms_detected: watched.detected,
+            storms_restored: watched.restored,
         }
     }
 
@@ -93,6 +144,17 @@ impl Switch {
     }
 }
 
+/// What a paused sender is held to: by its device, else by frames.
+fn guarantee_name(guarantee: Guarantee, kind: Kind) -> String {
+    match (guarantee, kind) {
+        (Guarantee::Exact, _) => "exact",
+        (Guarantee::BoundedByHeadroom { .. }, _) => "bounded by headroom",
+        (Guarantee::FramesOnly | Guarantee::None, Kind::Pause | Kind::Pfc { .. }) => "frames only",
+        (Guarantee::FramesOnly | Guarantee::None, Kind::Off) => "none",
+    }
+    .to_owned()
+}
+
 fn priority_state(books: &PortBooks, priority: Priority, backlog: Backlog) -> PriorityState {
     let counts = &books.priorities[priority.index()];
     PriorityState {
@@ -104,6 +166,8 @@ fn priority_state(books: &PortBooks, priority: Priority, backlog: Backlog) -> Pr
         peak_bytes: u64::from(backlog.peak_cells) * CELL as u64,
         paused: backlog.paused,
         paused_ns: backlog.paused_for.as_nanos(),
+        pauses: backlog.pauses,
+        group: GroupState::default(),
     }
 }
 

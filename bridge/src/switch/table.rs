@@ -3,27 +3,55 @@
 use std::sync::Arc;
 
 use dcbridge_config as config;
+use dcbridge_scheduler::headroom::{Headroom, LinkModel, Reaction, headroom};
+use dcbridge_scheduler::time::WIRE_MIN;
 use dcbridge_scheduler::{
-    ClassConfig, ClassTable, PortConfig, PortId, QueueLimit, Rate, Scheduler, Time, Tsa,
+    ClassConfig, ClassTable, GroupConfig, PortConfig, PortId, Priority, QueueLimit, Rate, Scheduler, Time,
+    Tsa,
 };
 
 use super::Switch;
 use super::books::PortBooks;
 use super::classify::Classifier;
 use super::fdb::Fdb;
+use super::flow::{Flow, FlowConfig, Kind};
 use super::forward::Forwarding;
 use super::loops::Loops;
 use super::parse::{ETHERNET, TAG};
 use super::rewrite::{Egress, Remembered};
+use super::watchdog::{Action, Watchdog, WatchdogConfig};
 use crate::arena::{Arena, CELL};
+use crate::port::Guarantee;
 
 /// What is known of a port beside its configuration.
 #[derive(Clone, Debug)]
 pub struct PortFacts {
     /// L3 MTU.
     pub mtu: u16,
-    /// Whether it was attached, and takes offloads.
+    /// Whether it takes offloads.
     pub offload: bool,
+    /// Receive queues: 1, or one for each priority.
+    pub rx_queues: u8,
+    /// What a closed gate guarantees.
+    pub guarantee: Guarantee,
+}
+
+/// What a device that is attached to a port can do.
+#[derive(Clone, Copy, Debug)]
+pub struct Attachment {
+    /// Whether it takes superframes and unfinished checksums.
+    pub offload: bool,
+    /// Receive queues: 1, or one for each priority.
+    pub rx_queues: u8,
+    /// What a closed gate guarantees.
+    pub guarantee: Guarantee,
+}
+
+impl Attachment {
+    /// A device with one queue that can't push back.
+    pub fn plain(offload: bool) -> Attachment {
+        Attachment { offload, rx_queues: 1, guarantee: Guarantee::None }
+    }
 }
 
 /// How a switch runs: what the configuration does not say.
@@ -56,21 +84,110 @@ impl Switch {
             fdb,
             loops: Loops::new(config.ports.len(), config.bridge.loop_detection, setting.seed),
             egress: config.ports.iter().map(|p| Egress::new(p, &config.maps, true)).collect(),
-            facts: config.ports.iter().map(|p| PortFacts { mtu: p.mtu, offload: true }).collect(),
+            facts: config.ports.iter().map(|p| plain_facts(p)).collect(),
             books: config.ports.iter().map(|_| PortBooks::new()).collect(),
             frames: vec![Remembered::EMPTY; arena.frame_count()],
             findings: Vec::new(),
+            flow: Flow::new(config.ports.iter().map(flow_config).collect(), setting.seed),
+            watchdog: config.watchdog.as_ref().map(|w| Watchdog::new(watchdog_config(w), config.ports.len())),
+            storms: Vec::new(),
+            gates: Vec::new(),
             burst: setting.burst,
             config: config.clone(),
         }
     }
 
-    /// A device was attached to a port: whether it takes superframes and unfinished checksums.
-    pub fn attach(&mut self, port: PortId, offload: bool) {
+    /// A device was attached to a port. Its lossless priority groups get the headroom that it needs.
+    pub fn attach(&mut self, port: PortId, device: Attachment) {
         let config = &self.config.ports[port.index()];
-        self.facts[port.index()].offload = offload;
-        self.egress[port.index()].offload = offload;
-        self.scheduler.configure(port, &port_config(&self.config, config, self.burst, offload));
+        let facts = &mut self.facts[port.index()];
+        facts.offload = device.offload;
+        facts.rx_queues = device.rx_queues;
+        facts.guarantee = device.guarantee;
+        self.egress[port.index()].offload = device.offload;
+        self.scheduler.configure(port, &port_config(&self.config, config, self.burst, device.offload));
+        for class in &self.config.traffic_classes {
+            let limits = class.lossless.then(|| group_config(config, class, device.guarantee));
+            for priority in Priority::all().filter(|p| class.priorities.contains(p.get())) {
+                self.scheduler.configure_group(port, priority, limits);
+            }
+        }
+    }
+}
+
+fn plain_facts(port: &config::Port) -> PortFacts {
+    PortFacts { mtu: port.mtu, offload: true, rx_queues: 1, guarantee: Guarantee::None }
+}
+
+/// Limits of the priority groups of a lossless class at a port.
+fn group_config(port: &config::Port, class: &config::TrafficClass, guarantee: Guarantee) -> GroupConfig {
+    let residual = match guarantee {
+        Guarantee::BoundedByHeadroom { residual_bytes } => residual_bytes.div_ceil(WIRE_MIN),
+        Guarantee::Exact | Guarantee::FramesOnly | Guarantee::None => 0,
+    };
+    let headroom =
+        port.headroom_bytes.map_or_else(|| link_headroom(port).cells.saturating_add(residual), cells_of);
+    GroupConfig {
+        reserved: cells_of(class.reserved_bytes),
+        limit: queue_limit(class.queue_limit),
+        headroom,
+        xon_offset: cells_of(class.xon_offset_bytes),
+    }
+}
+
+/// The headroom that the link of a port needs.
+fn link_headroom(port: &config::Port) -> Headroom {
+    let bits_per_second = port.line_rate.map_or(25_000_000_000, |r| r.0);
+    let piece = (bits_per_second / 80_000).min(66_000) as u32;
+    headroom(&LinkModel {
+        bits_per_second,
+        max_frame: u32::from(port.mtu) + (ETHERNET + 2 * TAG) as u32,
+        own_piece: piece,
+        peer_piece: piece,
+        metres: port.cable_metres,
+        reaction: match port.peer_reaction {
+            config::PeerReaction::Hardware => Reaction::Hardware,
+            config::PeerReaction::Software { us } => Reaction::Software(Time::from_micros(u64::from(us))),
+        },
+        residual: 0,
+        cell: CELL as u32,
+    })
+}
+
+fn cells_of(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(CELL as u64)).unwrap_or(u32::MAX)
+}
+
+fn queue_limit(limit: config::QueueLimit) -> QueueLimit {
+    match limit {
+        config::QueueLimit::Static(bytes) => QueueLimit::Static(cells_of(bytes)),
+        config::QueueLimit::Dynamic(n) => QueueLimit::Dynamic(n),
+    }
+}
+
+fn flow_config(port: &config::Port) -> FlowConfig {
+    let kind = match port.flow_control {
+        config::FlowControl::Off => Kind::Off,
+        config::FlowControl::Pause => Kind::Pause,
+        config::FlowControl::Pfc { receive, transmit } => {
+            Kind::Pfc { receive: receive.0, transmit: transmit.0 }
+        }
+    };
+    let rate = port.pfc_rate.or(port.line_rate).map_or(FlowConfig::default().rate, rate);
+    FlowConfig { kind, rate }
+}
+
+fn watchdog_config(watchdog: &config::Watchdog) -> WatchdogConfig {
+    let ms = |n: u32| Time::from_millis(u64::from(n));
+    WatchdogConfig {
+        detection: ms(watchdog.detection_ms),
+        restoration: ms(watchdog.restoration_ms),
+        poll: ms(watchdog.poll_ms),
+        action: match watchdog.action {
+            config::WatchdogAction::Drop => Action::Drop,
+            config::WatchdogAction::Forward => Action::Forward,
+            config::WatchdogAction::Alert => Action::Alert,
+        },
     }
 }
 
@@ -97,9 +214,9 @@ fn class_table(classes: &[config::TrafficClass]) -> ClassTable {
             limit: match class.queue_limit {
                 // A lossless class is limited where frames come in, never where they leave.
                 _ if class.lossless => QueueLimit::Buffer,
-                config::QueueLimit::Static(bytes) => QueueLimit::Static(bytes.div_ceil(CELL as u64) as u32),
-                config::QueueLimit::Dynamic(n) => QueueLimit::Dynamic(n),
+                limit => queue_limit(limit),
             },
+            lifetime: class.lifetime_us.map(|us| Time::from_micros(u64::from(us))),
         };
         for priority in (0..8u8).filter(|p| class.priorities.0 & (1 << p) != 0) {
             table.class_of[usize::from(priority)] = class.tc & 7;

@@ -26,16 +26,18 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::arena::Arena;
-use crate::port::{Interest, Link, Port, RxFrame, TxDesc, TxOutcome};
+use crate::port::{Guarantee, Interest, Link, MAX_HEAD, Port, RxFrame, TxDesc, TxOutcome, VnetHeader};
 use crate::state::{FdbEntry, Snapshot};
-use crate::switch::{Finding, Switch};
+use crate::switch::watchdog::Storm;
+use crate::switch::{Attachment, Finding, Switch};
 
 /// Frames or superframes received from a port in a turn.
-const RX_BATCH: usize = 64;
-/// Pieces sent to a port in a turn.
+const RX_BATCH: usize = 32;
+/// Pieces handed to a port at once.
 const TX_BATCH: usize = 64;
-/// Bytes sent to a port in a turn.
-const TX_BATCH_BYTES: u64 = 512 * 1024;
+/// Bytes sent to a port in a turn: more than what may be received from one, else receiving frames that will be dropped
+/// could leave no time to send the others.
+const TX_TURN_BYTES: u64 = 4 * 1024 * 1024;
 /// A busy line is looked at again after this long at the earliest: a sleep costs more than a frame.
 const COARSE: Time = Time::from_micros(100);
 /// How often ports are asked for their link.
@@ -66,6 +68,25 @@ pub enum Event {
     Link(PortId, Link),
     /// Loop detection.
     Loop(Finding),
+    /// The PFC watchdog.
+    Storm(Storm),
+}
+
+/// How long it took from the frame that closed or opened a gate to the flow-control frame: powers of two of a
+/// microsecond.
+#[derive(Default)]
+struct Reaction {
+    buckets: [u64; crate::state::REACTION_BUCKETS],
+    sum_ns: u64,
+}
+
+impl Reaction {
+    fn record(&mut self, ns: u64) {
+        let us = ns.div_ceil(1000).max(1);
+        let bucket = us.next_power_of_two().trailing_zeros() as usize;
+        self.buckets[bucket.min(crate::state::REACTION_BUCKETS - 1)] += 1;
+        self.sum_ns += ns;
+    }
 }
 
 struct Slot {
@@ -76,6 +97,13 @@ struct Slot {
     open_at: Time,
     line_rate: Option<Rate>,
     down_reason: String,
+    /// Receive queues whose gate is open.
+    serve: u8,
+    /// The device has a queue for each priority.
+    queues: bool,
+    /// Not reading it stops its sender without loss.
+    stops: bool,
+    host_edge_drops: u64,
 }
 
 /// The worker.
@@ -92,6 +120,11 @@ pub struct Worker {
     next_housekeeping: Time,
     turns: u64,
     wakeups: u64,
+    /// Some class is lossless.
+    lossless: bool,
+    /// Ports whose flow-control frame found the device full.
+    delayed: Vec<PortId>,
+    reaction: Reaction,
     received: Vec<RxFrame>,
     descs: Vec<TxDesc>,
     grants: Vec<Grant>,
@@ -106,6 +139,8 @@ pub struct Parts {
     pub arena: Arena,
     /// Line rates by port.
     pub line_rates: Vec<Option<Rate>>,
+    /// Whether some class is lossless.
+    pub lossless: bool,
     /// How late the worker may come and still catch up.
     pub burst: Time,
     /// Written to after a command was sent.
@@ -134,6 +169,10 @@ impl Worker {
                 open_at: Time::ZERO,
                 line_rate,
                 down_reason: "not opened yet".to_owned(),
+                serve: u8::MAX,
+                queues: false,
+                stops: false,
+                host_edge_drops: 0,
             })
             .collect();
         Ok(Worker {
@@ -149,6 +188,9 @@ impl Worker {
             next_housekeeping: Time::ZERO,
             turns: 0,
             wakeups: 0,
+            lossless: parts.lossless,
+            delayed: Vec::new(),
+            reaction: Reaction::default(),
             received: Vec::with_capacity(RX_BATCH),
             descs: Vec::with_capacity(TX_BATCH),
             grants: Vec::with_capacity(TX_BATCH),
@@ -178,73 +220,157 @@ impl Worker {
 
     /// Takes frames from all ports that have some. `true`: some port has more.
     fn receive(&mut self) -> bool {
-        let now = self.now();
         let mut busy = false;
         for index in 0..self.slots.len() {
-            let slot = &mut self.slots[index];
-            if !slot.readable || slot.open_at > now {
-                continue;
-            }
-            let Some(port) = &mut slot.port else { continue };
             let id = PortId(index as u16);
-            self.received.clear();
-            let status = port.rx(u8::MAX, RX_BATCH, &mut self.arena, &mut self.received);
-            slot.readable = status.more;
-            let wire_before = self.switch.books(id).rx_wire;
-            for frame in &self.received {
-                self.switch.rx(id, frame.id, &mut self.arena, now);
+            // A lossless sender is paused between two of its frames, not between two batches.
+            let (calls, batch) = if self.lossless { (RX_BATCH, 1) } else { (1, RX_BATCH) };
+            for _ in 0..calls {
+                if !self.receive_from(id, batch) {
+                    break;
+                }
             }
-            if status.lost > 0 {
-                self.switch.rx_lost(id, status.lost);
-            }
-            if let Some(rate) = slot.line_rate {
-                let wire = self.switch.books(id).rx_wire - wire_before;
-                slot.open_at = slot.open_at.max(now.saturating_sub(self.burst)) + rate.time_of(wire);
-            }
-            busy |= status.more && slot.open_at <= now;
-            if let Some(error) = status.closed {
-                self.close(id, error.to_string(), now);
-            }
+            let slot = &self.slots[index];
+            busy |= slot.readable && slot.port.is_some() && self.may_receive(id, self.now());
         }
         busy
+    }
+
+    /// Whether a port may be read at `now`.
+    fn may_receive(&self, id: PortId, now: Time) -> bool {
+        let slot = &self.slots[id.index()];
+        slot.readable && slot.open_at <= now && (!slot.stops || self.switch.may_read(id))
+    }
+
+    /// Takes a batch from a port. `false`: there is nothing more, or it may not be read on.
+    fn receive_from(&mut self, id: PortId, batch: usize) -> bool {
+        let now = self.now();
+        if !self.may_receive(id, now) {
+            return false;
+        }
+        let slot = &mut self.slots[id.index()];
+        let Some(port) = &mut slot.port else { return false };
+        self.received.clear();
+        let status = port.rx(slot.serve, batch, &mut self.arena, &mut self.received);
+        slot.readable = status.more;
+        let wire_before = self.switch.books(id).rx_wire;
+        for frame in &self.received {
+            self.switch.rx(id, frame.queue, frame.id, &mut self.arena, now);
+        }
+        if status.lost > 0 {
+            self.switch.rx_lost(id, status.lost);
+        }
+        if let Some(rate) = slot.line_rate {
+            let wire = self.switch.books(id).rx_wire - wire_before;
+            slot.open_at = slot.open_at.max(now.saturating_sub(self.burst)) + rate.time_of(wire);
+        }
+        let more = status.more;
+        if let Some(error) = status.closed {
+            self.close(id, error.to_string(), now);
+        }
+        self.push_back(now);
+        more
+    }
+
+    /// Carries out gates that changed: at the device, and by flow-control frames, which go before everything else.
+    fn push_back(&mut self, since: Time) {
+        for gate in self.switch.gates() {
+            let slot = &mut self.slots[gate.port.index()];
+            if slot.queues {
+                let bit = 1 << gate.priority.get();
+                slot.serve = if gate.open { slot.serve | bit } else { slot.serve & !bit };
+            }
+            // What was left in a queue that was not served made its edge before.
+            slot.readable |= gate.open;
+            if let Some(port) = &mut slot.port {
+                port.set_gate(gate.priority, gate.open);
+            }
+        }
+        while let Some(id) = self.switch.urgent() {
+            self.send_flow(id, since);
+        }
+    }
+
+    /// Sends a flow-control frame, or remembers that it has to be.
+    fn send_flow(&mut self, id: PortId, since: Time) {
+        let now = self.now();
+        let Some(port) = &mut self.slots[id.index()].port else { return };
+        if port.tx_room() == 0 {
+            self.delayed.push(id);
+            return;
+        }
+        let Some(frame) = self.switch.flow_frame(id, now) else { return };
+        let outcome = match self.arena.insert(&frame, VnetHeader::default()) {
+            Some(body) => {
+                let desc = TxDesc {
+                    head: [0; MAX_HEAD],
+                    head_len: 0,
+                    body,
+                    off: 0,
+                    len: frame.len() as u32,
+                    vnet: VnetHeader::default(),
+                };
+                self.outcomes.clear();
+                port.tx(&[desc], &mut self.arena, &mut self.outcomes);
+                self.arena.free(body);
+                self.outcomes.first().copied().unwrap_or(TxOutcome::Refused)
+            }
+            None => TxOutcome::Refused,
+        };
+        self.switch.flow_sent(id, outcome);
+        self.reaction.record((self.now() - since).as_nanos());
     }
 
     /// Sends what may go now. `true`: some port could go on at once.
     fn transmit(&mut self) -> bool {
         let mut busy = false;
+        for id in std::mem::take(&mut self.delayed) {
+            self.send_flow(id, self.now());
+        }
         for index in 0..self.slots.len() {
             let id = PortId(index as u16);
-            if self.switch.has_backlog(id) {
-                busy |= self.transmit_port(id);
+            let mut bytes = 0;
+            while self.switch.has_backlog(id) {
+                let (sent, more) = self.transmit_port(id);
+                bytes += sent;
+                if !more || bytes >= TX_TURN_BYTES {
+                    busy |= more;
+                    break;
+                }
             }
         }
         for finding in self.switch.findings() {
             // Nobody listens any more: the switch is ending.
             let _ = self.events.send(Event::Loop(finding));
         }
+        for storm in self.switch.storms() {
+            let _ = self.events.send(Event::Storm(storm));
+        }
+        self.push_back(self.now());
         busy
     }
 
-    fn transmit_port(&mut self, id: PortId) -> bool {
+    /// Hands a batch to one port. Answers its bytes, and whether the port could go on at once.
+    fn transmit_port(&mut self, id: PortId) -> (u64, bool) {
         let now = self.now();
         let slot = &mut self.slots[id.index()];
-        let Some(port) = &mut slot.port else { return false };
+        let Some(port) = &mut slot.port else { return (0, false) };
         let mut room = port.tx_room().min(TX_BATCH);
         if room == 0 {
             self.watch(id);
-            return false;
+            return (0, false);
         }
         self.descs.clear();
         self.grants.clear();
         let mut bytes = 0;
-        while room > 0 && bytes < TX_BATCH_BYTES {
+        while room > 0 {
             let Some(grant) = self.switch.poll(id, &mut self.arena, now, &mut self.descs) else { break };
             bytes += u64::from(grant.bytes);
             self.grants.push(grant);
             room -= 1;
         }
         if self.grants.is_empty() {
-            return false;
+            return (0, false);
         }
         self.outcomes.clear();
         port.tx(&self.descs, &mut self.arena, &mut self.outcomes);
@@ -252,7 +378,7 @@ impl Worker {
         for (grant, outcome) in self.grants.iter().zip(outcomes) {
             self.switch.settle(id, grant, outcome, &mut self.arena);
         }
-        self.switch.next_tx(id).is_some_and(|wake| wake <= now)
+        (bytes, self.switch.next_tx(id).is_some_and(|wake| wake <= now))
     }
 
     /// The device of a port is gone.
@@ -301,6 +427,7 @@ impl Worker {
     fn housekeeping(&mut self, now: Time) {
         if self.switch.next_tick().is_some_and(|t| t <= now) {
             self.switch.tick(&mut self.arena, now);
+            self.push_back(now);
         }
         if self.next_housekeeping > now {
             return;
@@ -338,7 +465,7 @@ impl Worker {
         }
         for (index, slot) in self.slots.iter().enumerate() {
             let Some(port) = &slot.port else { continue };
-            if slot.readable {
+            if slot.readable && (!slot.stops || self.switch.may_read(PortId(index as u16))) {
                 wake = wake.min(slot.open_at.max(now + COARSE));
             }
             if let Some(tx) = self.switch.next_tx(PortId(index as u16))
@@ -371,7 +498,9 @@ impl Worker {
                 slot.open_at = slot.open_at.max(now);
                 slot.readable = true;
             }
-            if event.events().intersects(EpollFlags::EPOLLOUT | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+            // A port that is down may be about to accept a peer.
+            let notable = EpollFlags::EPOLLOUT | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+            if event.events().intersects(notable) || !self.switch.is_up(id) {
                 self.look_after(id, now);
             }
         }
@@ -403,8 +532,14 @@ impl Worker {
     }
 
     fn attach(&mut self, id: PortId, port: Box<dyn Port>) {
-        self.switch.attach(id, port.offload());
-        self.slots[id.index()].port = Some(port);
+        let device =
+            Attachment { offload: port.offload(), rx_queues: port.rx_queues(), guarantee: port.guarantee() };
+        self.switch.attach(id, device);
+        let slot = &mut self.slots[id.index()];
+        slot.queues = device.rx_queues > 1;
+        slot.stops = device.rx_queues == 1 && device.guarantee == Guarantee::Exact;
+        slot.serve = u8::MAX;
+        slot.port = Some(port);
         self.look_after(id, self.now());
     }
 
@@ -425,6 +560,7 @@ impl Worker {
         let mut snapshot = self.switch.snapshot(self.now());
         for (port, slot) in snapshot.ports.iter_mut().zip(&self.slots) {
             port.down_reason.clone_from(&slot.down_reason);
+            port.host_edge_drops = slot.host_edge_drops;
         }
         snapshot.worker = crate::state::Worker {
             io: "readiness".to_owned(),
@@ -433,6 +569,8 @@ impl Worker {
             late_ns: self.switch.late().as_nanos(),
             cpu_ns: clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
                 .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64),
+            flow_reaction: self.reaction.buckets.to_vec(),
+            flow_reaction_sum_ns: self.reaction.sum_ns,
         };
         snapshot
     }

@@ -1,79 +1,140 @@
-//! How the shared buffer is divided, and whether it suffices.
+//! Whether the shared buffer suffices, and whether every configured headroom does.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
 
 use super::bridge::bridge_section;
 use super::classes::sections;
-use crate::diagnostic::Diagnostic;
-use crate::model::{BitRate, Config, Port, PortKind};
+use super::ports;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::model::{Config, Port};
+use crate::plan::{BufferPlan, CELL_BYTES, group_headroom, port_headroom};
 use crate::schema::Reader;
 use crate::schema::sections::File;
 use crate::units::ByteSize;
 
-/// What the ports take of the shared buffer, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct BufferPlan {
-    /// One frame of the largest size for each priority of each port, so that no queue is shut out.
-    pub reserved_bytes: u64,
-    /// What may still arrive after the senders of lossless classes were paused, for every port.
-    pub headroom_bytes: u64,
-    /// What is left for everyone; `None` when the buffer is too small.
-    pub shared_bytes: Option<u64>,
+/// Room for one superframe, below which bursts are cut.
+const SUPERFRAME: u64 = 65_536;
+/// So many different headrooms are spelled out.
+const TERMS: usize = 3;
+
+pub(super) fn check(file: &File, config: &Config, cx: &mut Reader) {
+    // With errors before, ports and classes may be stand-ins.
+    if cx.findings.iter().any(|f| f.severity == Severity::Error) {
+        return;
+    }
+    check_headrooms(file, config, cx);
+    let plan = BufferPlan::of(config);
+    let buffer = config.bridge.buffer_bytes;
+    let comfortable = plan.taken() + config.ports.len() as u64 * SUPERFRAME;
+    if comfortable <= buffer {
+        return;
+    }
+    let lossless = sections(file).iter().find(|class| class.lossless.value && plan.groups > 0);
+    let section = bridge_section(file);
+    let place = section.buffer.span.or_else(|| file.bridge.span());
+    let place = place.or_else(|| lossless.and_then(|class| class.lossless.span.clone()));
+    let place = place.or_else(|| file.port.value().map(|ports| ports.items[0].place.clone()));
+    let place = place.unwrap_or_default();
+    let ports = config.ports.len();
+    let enough = rounded(comfortable);
+    if let Some(class) = lossless
+        && plan.taken() >= buffer
+    {
+        let title = format!("a buffer of {} is too small for a lossless class", ByteSize(buffer));
+        let other = class.lossless.span.clone().filter(|span| *span != place);
+        let sum = sum(config, &plan);
+        let help = format!("{sum}: write `buffer = \"{enough}\"` or more, or {}", saving(config));
+        cx.report(Diagnostic::error(place, title).label("too small").also(other, "lossless").help(help));
+        return;
+    }
+    let needs = match lossless {
+        Some(_) => format!("{} are not shared", sum(config, &plan)),
+        None => format!("a burst of {} at each port fills it", ByteSize(SUPERFRAME)),
+    };
+    let title = format!("a buffer of {} is small for {ports} ports", ByteSize(buffer));
+    let help = format!("{needs}: write `buffer = \"{enough}\"` or more");
+    cx.report(Diagnostic::warning(place, title).label("bursts will be dropped").help(help));
 }
 
-/// Ethernet header, VLAN tag and FCS.
-const FRAME_OVERHEAD: u64 = 14 + 4 + 4;
-/// A PFC frame on the wire, with preamble and gap.
-const PFC_FRAME: u64 = 84;
-/// Largest superframe that a device accepts.
-const SUPERFRAME: u64 = 65_536;
-/// Longest time that one superframe may occupy the line, in microseconds.
-const SUPERFRAME_US: u64 = 100;
-/// What a software sender needs to stop, in microseconds.
-const REACTION_US: u64 = 50;
-/// What an unlimited port is taken for: faster than one core moves frames.
-const UNLIMITED: BitRate = BitRate(25_000_000_000);
-/// The buffer is counted in cells.
-const CELL: u64 = 64;
+/// The sum that the lossless groups take, spelled out: `reserved 4 x 3.1KB + headroom 4 x 660KB (tap0, tap1) = 2.7MB`.
+fn sum(config: &Config, plan: &BufferPlan) -> String {
+    let lossless = config.lossless_priorities();
+    let mut headrooms: BTreeMap<u64, (usize, Vec<&str>)> = BTreeMap::new();
+    for port in &config.ports {
+        let groups = port.pausing(lossless).len();
+        if groups > 0 {
+            let (count, names) = headrooms.entry(group_headroom(config, port)).or_default();
+            *count += groups;
+            names.push(&port.name);
+        }
+    }
+    let mut rest = (0, 0);
+    let mut terms = Vec::new();
+    for (bytes, (count, names)) in headrooms.iter().rev() {
+        if terms.len() == TERMS {
+            rest = (rest.0 + count, rest.1 + bytes * *count as u64);
+            continue;
+        }
+        let names = match names.as_slice() {
+            [first, .., last] if names.len() > 2 => format!("{first} to {last}"),
+            names => names.join(", "),
+        };
+        terms.push(format!("{count} x {} ({names})", rounded(*bytes)));
+    }
+    if rest.0 > 0 {
+        terms.push(format!("{} ({} others)", rounded(rest.1), rest.0));
+    }
+    format!(
+        "reserved {} + headroom {} = {}",
+        rounded(plan.reserved_bytes),
+        terms.join(" + "),
+        rounded(plan.taken())
+    )
+}
 
-impl BufferPlan {
-    /// Divides the buffer of a configuration.
-    pub fn of(config: &Config) -> Self {
-        let lossless = config.lossless_priorities().len() as u64;
-        let reserved_bytes: u64 = config.ports.iter().map(|port| 8 * cells(frame(port))).sum();
-        let headroom_bytes: u64 = config.ports.iter().map(|port| lossless * headroom(port)).sum();
-        let taken = reserved_bytes + headroom_bytes;
-        let shared_bytes = config.bridge.buffer_bytes.checked_sub(taken);
-        Self { reserved_bytes, headroom_bytes, shared_bytes }
+/// What would need less headroom: the largest part of the largest one.
+fn saving(config: &Config) -> &'static str {
+    let largest = config.ports.iter().max_by_key(|port| group_headroom(config, port));
+    let parts =
+        largest.filter(|port| port.headroom_bytes.is_none()).and_then(|port| port_headroom(config, port));
+    match parts {
+        None => "lower `headroom`",
+        Some(parts) if parts.reaction >= parts.own_piece + parts.peer_piece => {
+            "say how fast the peers stop (`peer_reaction`), or lower `line_rate`"
+        }
+        Some(_) => {
+            "turn off `offload` where the lines are slow, lower `line_rate`, or make fewer priorities lossless"
+        }
     }
 }
 
-/// Headroom of one priority group, in bytes: a frame that the peer has begun, the largest unit
-/// that we have begun and behind which the PFC frame waits, the PFC frame itself, and what arrives
-/// until a software peer has stopped. Propagation inside a machine is nothing.
-fn headroom(port: &Port) -> u64 {
-    let rate = port.line_rate.unwrap_or(UNLIMITED);
-    let unit = match port.kind {
-        PortKind::Tap { offload: true, .. } | PortKind::Packet { .. } => {
-            frame(port).max(SUPERFRAME.min(bytes_in(rate, SUPERFRAME_US)))
+/// Warns of headrooms that are smaller than the calculated ones.
+fn check_headrooms(file: &File, config: &Config, cx: &mut Reader) {
+    let default = ports::defaults_section(file).headroom;
+    for (port, raw) in config.ports.iter().zip(ports::sections(file)) {
+        let (Some(configured), Some((_, span))) = (port.headroom_bytes, raw.headroom.or(&default).given())
+        else {
+            continue;
+        };
+        let Some(parts) = port_headroom(config, port) else { continue };
+        let calculated = ByteSize(u64::from(parts.cells) * u64::from(CELL_BYTES));
+        if configured < calculated.0 {
+            cx.report(
+                Diagnostic::warning(span, format!("the headroom of port \"{}\" is too small", port.name))
+                    .label(format!("{} are configured, {calculated} calculated", ByteSize(configured)))
+                    .help(headroom_help(port, calculated)),
+            );
         }
-        _ => frame(port),
-    };
-    cells(frame(port) + unit + PFC_FRAME + bytes_in(rate, REACTION_US))
+    }
 }
 
-/// The largest frame of a port.
-fn frame(port: &Port) -> u64 {
-    u64::from(port.mtu) + FRAME_OVERHEAD
-}
-
-fn bytes_in(rate: BitRate, microseconds: u64) -> u64 {
-    // At most 8e11 bit/s for 1e2 us: far from overflow.
-    (rate.0 * microseconds).div_ceil(8_000_000)
-}
-
-fn cells(bytes: u64) -> u64 {
-    bytes.next_multiple_of(CELL)
+fn headroom_help(port: &Port, calculated: ByteSize) -> String {
+    format!(
+        "frames of lossless classes can be lost at \"{}\": write `headroom = \"{}\"`, remove the key, or say what \
+         is different (`peer_reaction`, `cable_length`); `dcbridge headroom` shows the parts",
+        port.name,
+        rounded(calculated.0)
+    )
 }
 
 /// A size that a person would write: two digits, not below `bytes`.
@@ -82,71 +143,9 @@ fn rounded(bytes: u64) -> ByteSize {
     ByteSize(bytes.next_multiple_of(step))
 }
 
-pub(super) fn check(file: &File, config: &Config, cx: &mut Reader) {
-    // With errors before, ports and classes may be stand-ins.
-    if cx.findings.iter().any(|f| f.severity == crate::diagnostic::Severity::Error) {
-        return;
-    }
-    let plan = BufferPlan::of(config);
-    let taken = plan.reserved_bytes + plan.headroom_bytes;
-    // Room for a superframe of every port, below which bursts are cut.
-    let comfortable = taken + config.ports.len() as u64 * SUPERFRAME;
-    let buffer = config.bridge.buffer_bytes;
-    let lossless = sections(file).iter().find(|class| class.lossless.value);
-    let section = bridge_section(file);
-    let place = section.buffer.span.or_else(|| file.bridge.span());
-    let place = place.or_else(|| lossless.and_then(|class| class.lossless.span.clone()));
-    let place = place.or_else(|| file.port.value().map(|ports| ports.items[0].place.clone()));
-    let place = place.unwrap_or_default();
-    let ports = config.ports.len();
-    let needs = match lossless {
-        Some(_) => format!(
-            "{ports} ports reserve {} and need {} of headroom to pause without loss",
-            rounded(plan.reserved_bytes),
-            rounded(plan.headroom_bytes)
-        ),
-        None => format!("{ports} ports reserve {}", rounded(plan.reserved_bytes)),
-    };
-    let help = format!("{needs}: write `buffer = \"{}\"` or more", rounded(comfortable));
-    if let Some(class) = lossless
-        && taken >= buffer
-    {
-        let title = format!("a buffer of {} is too small for a lossless class", ByteSize(buffer));
-        let other = class.lossless.span.clone().filter(|span| *span != place);
-        cx.report(Diagnostic::error(place, title).label("too small").also(other, "lossless").help(help));
-    } else if comfortable > buffer {
-        let title = format!("a buffer of {} is small for {ports} ports", ByteSize(buffer));
-        cx.report(Diagnostic::warning(place, title).label("bursts will be dropped").help(help));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn plan(line_rate: &str, mtu: u16, offload: bool, buffer: &str) -> BufferPlan {
-        let text = format!(
-            "[bridge]\nbuffer = \"{buffer}\"\n[defaults]\nline_rate = \"{line_rate}\"\nmtu = {mtu}\n\
-             offload = {offload}\n[[port]]\nname = \"a\"\n[[port]]\nname = \"b\"\n\
-             [[traffic_class]]\nname = \"s\"\npriorities = [3]\nlossless = true\n\
-             [[traffic_class]]\nname = \"d\"\npriorities = \"rest\"\n"
-        );
-        BufferPlan::of(&crate::parse(&text, "f").expect("legal").0)
-    }
-
-    #[test]
-    fn a_plan_adds_up_and_follows_rate_and_frame_size() {
-        let base = plan("1Gbit", 1500, false, "12MB");
-        let parts = base.reserved_bytes + base.headroom_bytes;
-        assert_eq!(base.shared_bytes, Some(12_000_000 - parts));
-        // 1522 bytes are 24 cells; two ports of eight priorities.
-        assert_eq!(base.reserved_bytes, 2 * 8 * 24 * 64);
-        // Two frames, a PFC frame and 50 us at 1 Gbit/s, in cells, at two ports.
-        assert_eq!(base.headroom_bytes, 2 * (2 * 1522 + 84 + 6250_u64).next_multiple_of(64));
-        assert!(plan("10Gbit", 1500, false, "12MB").headroom_bytes > base.headroom_bytes);
-        assert!(plan("1Gbit", 9000, false, "12MB").reserved_bytes > base.reserved_bytes);
-        assert!(plan("1Gbit", 1500, true, "12MB").headroom_bytes > base.headroom_bytes);
-    }
 
     #[test]
     fn suggested_sizes_suffice() {

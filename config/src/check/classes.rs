@@ -7,6 +7,7 @@ use crate::diagnostic::Diagnostic;
 use crate::model::{PrioritySet, QueueLimit, TrafficClass, Tsa};
 use crate::schema::Reader;
 use crate::schema::choice::Priorities;
+use crate::schema::quantity::MicrosOr;
 use crate::schema::sections::{ClassSection, File};
 
 /// The classes of the file; empty when it has none that can be looked at.
@@ -47,6 +48,13 @@ pub(super) fn classes(file: &File, cx: &mut Reader) -> Vec<TrafficClass> {
             max_rate: class.max_rate.value().map(|rate| rate.0),
             lossless: class.lossless.value,
             queue_limit: queue_limit(class, cx),
+            // What depends on the ports is filled in when they are known.
+            reserved_bytes: class.reserved.value().map_or(0, |size| size.0),
+            xon_offset_bytes: class.xon_offset.value().map_or(0, |size| size.0),
+            lifetime_us: match class.lifetime.value() {
+                Some(MicrosOr::Micros(us)) => Some(*us as u32),
+                Some(MicrosOr::Word(_)) | None => None,
+            },
         })
         .collect();
     classes.sort_by_key(|class| class.tc);
@@ -65,6 +73,9 @@ fn default_class() -> TrafficClass {
         max_rate: None,
         lossless: false,
         queue_limit: QueueLimit::Dynamic(0),
+        reserved_bytes: 0,
+        xon_offset_bytes: 0,
+        lifetime_us: None,
     }
 }
 

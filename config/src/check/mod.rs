@@ -8,15 +8,15 @@
 mod bridge;
 mod buffer;
 mod classes;
+mod downstream;
 mod fdb;
+mod flow;
 mod matches;
 mod policies;
 mod ports;
 mod rates;
 mod reach;
 mod vlans;
-
-pub use buffer::BufferPlan;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -35,9 +35,14 @@ pub(crate) fn check(file: &File, cx: &mut Reader) -> Config {
     let policies = policies::policies(file, cx);
     let static_entries = fdb::entries(file, &ports, cx);
     rates::check(file, &ports, cx);
-    let config = Config { bridge, metrics, traffic_classes, policies, maps, ports, static_entries };
+    let watchdog = flow::watchdog(file, cx);
+    let mut config =
+        Config { bridge, metrics, traffic_classes, policies, maps, ports, static_entries, watchdog };
+    flow::complete(file, &mut config, cx);
     bridge::check_maps(file, &config, cx);
+    flow::check(file, &config, cx);
     reach::check(file, &config, cx);
+    downstream::check(file, &config, cx);
     buffer::check(file, &config, cx);
     config
 }

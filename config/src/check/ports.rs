@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::{at_most, unique_names, vlans};
+use super::{at_most, flow, unique_names, vlans};
 use crate::diagnostic::Diagnostic;
-use crate::model::{Bridge, Metrics, Port, PortKind, StreamEndpoint, Trust};
+use crate::model::{Bridge, FlowControl, Metrics, Port, PortKind, StreamEndpoint, Trust};
 use crate::schema::network::{Address, ETHERNET_HEADER, JumboPacket, Mtu};
 use crate::schema::sections::{DefaultsSection, File, Kind, PortSection};
 use crate::schema::value::{List, OneOf};
@@ -28,7 +28,7 @@ fn all_sections(file: &File) -> &[PortSection] {
     file.port.value().map_or(&[], |tables| &tables.items)
 }
 
-fn defaults_section(file: &File) -> DefaultsSection {
+pub(super) fn defaults_section(file: &File) -> DefaultsSection {
     file.defaults.value().map_or_else(DefaultsSection::defaults, |table| table.0.clone())
 }
 
@@ -72,9 +72,9 @@ fn port(raw: &PortSection, defaults: &DefaultsSection, default_mtu: u16, cx: &mu
         || (&defaults.vlan.value, defaults.vlan.span.clone()),
         |(vlan, span)| (vlan, Some(span)),
     );
+    let kind = kind(raw, defaults, cx);
     let port = Port {
         name: raw.name.value().map_or_else(String::new, |name| name.0.clone()),
-        kind: kind(raw, defaults, cx),
         line_rate: raw.line_rate.value().unwrap_or(&defaults.line_rate.value).0,
         mtu: mtu(&raw.mtu, &raw.jumbo_packet, cx).unwrap_or(default_mtu),
         trust,
@@ -84,6 +84,13 @@ fn port(raw: &PortSection, defaults: &DefaultsSection, default_mtu: u16, cx: &mu
         fdb_limit: raw.fdb_limit.or(&defaults.fdb_limit).value().map(|limit| limit.0 as u32),
         rewrite_pcp: rewrite.contains(&Trust::Pcp),
         rewrite_dscp: rewrite.contains(&Trust::Dscp),
+        // Which priorities are lossless is known when the classes are (see `flow::complete`).
+        flow_control: FlowControl::Off,
+        pfc_rate: raw.pfc_rate.or(&defaults.pfc_rate).value().map(|rate| rate.0),
+        cable_metres: raw.cable_length.value().unwrap_or(&defaults.cable_length.value).0 as u32,
+        peer_reaction: flow::reaction(raw.peer_reaction.or(&defaults.peer_reaction).value(), &kind),
+        headroom_bytes: raw.headroom.or(&defaults.headroom).value().map(|size| size.0),
+        kind,
     };
     check_veth_mtu(raw, defaults, &port, cx);
     port

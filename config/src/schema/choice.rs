@@ -48,6 +48,56 @@ impl Value for Priorities {
     }
 }
 
+/// The priorities that pauses are sent or obeyed for.
+#[derive(Clone, Debug)]
+pub(crate) enum PausedPriorities {
+    All,
+    /// Those of the lossless classes.
+    Lossless,
+    These(List<Priority>),
+}
+
+impl Value for PausedPriorities {
+    fn accepts() -> String {
+        "a list of priorities from 0 to 7, \"all\" or \"lossless\"".into()
+    }
+
+    fn read(node: &Node<'_>, cx: &mut Reader) -> Option<Self> {
+        let Some(text) = node.get_ref().as_str() else {
+            return match node.get_ref() {
+                DeValue::Array(_) | DeValue::Integer(_) => List::read(node, cx).map(Self::These),
+                _ => {
+                    cx.wrong_type(node, &Self::accepts());
+                    None
+                }
+            };
+        };
+        match text.trim().to_ascii_lowercase().as_str() {
+            "all" => Some(Self::All),
+            "lossless" => Some(Self::Lossless),
+            _ => {
+                cx.refuse(node.span(), "unknown word", &Self::accepts());
+                None
+            }
+        }
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let list = List::<Priority>::schema(generator);
+        json_schema!({ "anyOf": [list, { "type": "string", "enum": ["all", "lossless"] }] })
+    }
+}
+
+impl Spell for PausedPriorities {
+    fn spell(&self) -> String {
+        match self {
+            Self::All => "\"all\"".into(),
+            Self::Lossless => "\"lossless\"".into(),
+            Self::These(list) => list.spell(),
+        }
+    }
+}
+
 /// A condition that is either asked for or left out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Yes;

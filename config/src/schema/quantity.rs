@@ -6,6 +6,7 @@ use std::str::FromStr;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
+use super::value::{OneOf, Word};
 use super::{Node, Reader, Spell, Value};
 use crate::diagnostic::Diagnostic;
 use crate::model::BitRate;
@@ -30,6 +31,17 @@ pub(crate) struct Seconds<const MIN: u64, const MAX: u64>(pub(crate) u64);
 /// A duration of `MIN..=MAX` microseconds; it needs a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Micros<const MIN: u64, const MAX: u64>(pub(crate) u64);
+
+/// A duration of `MIN..=MAX` whole milliseconds; it needs a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Millis<const MIN: u64, const MAX: u64>(pub(crate) u32);
+
+/// A duration of `MIN..=MAX` microseconds, or a word of `W` in its stead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MicrosOr<W, const MIN: u64, const MAX: u64> {
+    Word(W),
+    Micros(u64),
+}
 
 /// Reads a quantity from a string or a plain integer, without looking at its range.
 fn read<Q>(node: &Node<'_>, cx: &mut Reader, accepts: &str) -> Option<Q>
@@ -212,5 +224,56 @@ impl<const MIN: u64, const MAX: u64> Value for Micros<MIN, MAX> {
 impl<const MIN: u64, const MAX: u64> Spell for Micros<MIN, MAX> {
     fn spell(&self) -> String {
         format!("\"{}\"", Microseconds(self.0))
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Value for Millis<MIN, MAX> {
+    fn accepts() -> String {
+        let range = (Microseconds(MIN * 1000), Microseconds(MAX * 1000));
+        format!("a duration in whole milliseconds such as \"200ms\", from {} to {}", range.0, range.1)
+    }
+
+    fn read(node: &Node<'_>, cx: &mut Reader) -> Option<Self> {
+        let accepts = Self::accepts();
+        let value: Microseconds = read(node, cx, &accepts)?;
+        let range = (Microseconds(MIN * 1000), Microseconds(MAX * 1000));
+        let Microseconds(value) = within(node, cx, value, range, &accepts)?;
+        if !value.is_multiple_of(1000) {
+            cx.refuse(node.span(), "not a whole number of milliseconds", &accepts);
+            return None;
+        }
+        Some(Self((value / 1000) as u32))
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": DURATION })
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Spell for Millis<MIN, MAX> {
+    fn spell(&self) -> String {
+        format!("\"{}\"", Microseconds(u64::from(self.0) * 1000))
+    }
+}
+
+impl<W: Word, const MIN: u64, const MAX: u64> Value for MicrosOr<W, MIN, MAX> {
+    fn accepts() -> String {
+        format!("{}, or {}", Micros::<MIN, MAX>::accepts(), OneOf::<W>::accepts())
+    }
+
+    fn read(node: &Node<'_>, cx: &mut Reader) -> Option<Self> {
+        let text = node.get_ref().as_str().unwrap_or_default().trim();
+        if let Some((_, word)) = W::WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)) {
+            return Some(Self::Word(*word));
+        }
+        let accepts = Self::accepts();
+        let value = read(node, cx, &accepts)?;
+        let range = (Microseconds(MIN), Microseconds(MAX));
+        within(node, cx, value, range, &accepts).map(|value| Self::Micros(value.0))
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let word = OneOf::<W>::schema(generator);
+        json_schema!({ "anyOf": [word, { "type": "string", "pattern": DURATION }] })
     }
 }

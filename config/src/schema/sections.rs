@@ -7,20 +7,26 @@ use super::network::{
     Dscp, DscpKey, Endpoint, EtherType, InterfaceName, JumboPacket, ListenOrOff, Mac, Mtu, Netns, OctalKey,
     Pcp, Ports, Prefix, Protocol, SocketPath, Vlans,
 };
-use super::quantity::{Bytes, Micros, Rate, RateOrUnlimited, Seconds};
+use super::quantity::{Bytes, Micros, MicrosOr, Millis, Rate, RateOrUnlimited, Seconds};
 use super::value::{Int, List, OneOf, Pairs, Priority, Table, Tables, Text, Word};
 use super::{KeySpec, Section, section};
-use crate::model::{BitRate, Trust, Tsa};
-use crate::schema::choice::{MatchSetting, Priorities, VlanSetting, Yes};
+use crate::model::{BitRate, Trust, Tsa, WatchdogAction};
+use crate::schema::choice::{MatchSetting, PausedPriorities, Priorities, VlanSetting, Yes};
 
 /// The fastest line that is emulated: pause times stay exact up to here (see the design notes).
 pub(crate) const RATE_MAX: u64 = 800_000_000_000;
 const KBIT: u64 = 1_000;
 const MBIT: u64 = 1_000_000;
 
+type PauseRate = Rate<MBIT, RATE_MAX>;
 type LineRate = RateOrUnlimited<MBIT, RATE_MAX>;
 type ClassRate = Rate<{ 8 * KBIT }, RATE_MAX>;
 type FdbLimit = Int<1, 1_000_000>;
+type Lifetime = MicrosOr<Off, 1_000, 60_000_000>;
+type Reaction = MicrosOr<Hardware, 1, 1_000_000>;
+/// Longest cable: beyond it the headroom alone is more than a switch has.
+type CableLength = Int<0, 100_000>;
+type HeadroomSize = Bytes<0, 17_179_869_184>;
 
 section! {
     /// The whole file.
@@ -41,6 +47,8 @@ section! {
         port: Tables<PortSection>: required;
         /// Static forwarding entries.
         fdb: Tables<FdbSection> => "none";
+        /// The PFC watchdog.
+        pfc_watchdog: Table<WatchdogSection> => "off";
     }
 }
 
@@ -59,7 +67,7 @@ section! {
         flood_rate: RateOrUnlimited<{ 8 * KBIT }, RATE_MAX> = RateOrUnlimited(Some(BitRate(1_000_000_000)));
         /// Whether the switch listens for its own probes and holds a port that leads back to it. Turned off, a loop between two ports floods without end, up to `flood_rate`.
         loop_detection: bool = true;
-        /// How long the process may stand still and still catch up with its line rates. More keeps the rate on a busy machine, in bursts of up to this length; 0 paces exactly and loses rate at every hiccup.
+        /// How long the process may stand still and still catch up with its line rates. More keeps the rate on a busy machine, in bursts of up to this length; 0 paces exactly and loses rate at every hiccup. Pauses end by themselves after at most 65535 quanta (3.36 ms at 10Gbit), so a lossless class holds through no longer stall: the default is then the longest pause, if that is shorter.
         stall_budget: Micros<0, 1_000_000> = Micros(5_000);
         /// Unix socket of the control interface (HTTP with JSON).
         control_socket: SocketPath => "/run/dcbridge/NAME.sock, with the bridge's name";
@@ -101,6 +109,12 @@ section! {
         queue_limit: Bytes<1_600, 17_179_869_184> => "see `dynamic_th`";
         /// Queue limit that follows the free part of the buffer: alpha = 2^`dynamic_th` times what is free (as in SONiC's buffer profiles). 0 lets one queue take half of the buffer, 3 eight ninths, -7 less than a hundredth.
         dynamic_th: Int<-7, 3> => "0, unless there is a `queue_limit`";
+        /// Buffer that each priority group (a priority at the port where it comes in) of a lossless class has to itself, before it takes of the shared part. More keeps a group moving while others fill the buffer; it is not there for anyone else.
+        reserved: Bytes<0, 17_179_869_184> => "two frames of the largest MTU for a lossless class, 0 for others";
+        /// Hysteresis of a lossless class: paused senders go on only when the usage of their group is this far below the XOFF point. More sends fewer pause frames, and lets the line run dry sooner.
+        xon_offset: Bytes<0, 17_179_869_184> => "two frames of the largest MTU";
+        /// Longest time that a frame of the class may wait in the switch; it is then dropped and counted. A guard against deadlocks, and the one way in which a lossless class that is paused for long loses frames. "off": it waits as long as it takes.
+        lifetime: Lifetime => "\"off\"";
     }
 }
 
@@ -190,6 +204,35 @@ impl Word for Trust {
     const WORDS: &'static [(&'static str, Self)] = &[("pcp", Self::Pcp), ("dscp", Self::Dscp)];
 }
 
+/// The word of a limit that can be turned off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Off;
+
+impl Word for Off {
+    const WORDS: &'static [(&'static str, Self)] = &[("off", Self)];
+}
+
+/// The word of a peer that is a hardware MAC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hardware;
+
+impl Word for Hardware {
+    const WORDS: &'static [(&'static str, Self)] = &[("hardware", Self)];
+}
+
+/// Which pauses a port knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    Pfc,
+    Pause,
+    Off,
+}
+
+impl Word for Flow {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("pfc", Self::Pfc), ("pause", Self::Pause), ("off", Self::Off)];
+}
+
 section! {
     /// Defaults for every port; the keys mean what they mean in `[[port]]`.
     struct DefaultsSection in "[defaults]" {
@@ -215,6 +258,20 @@ section! {
         rewrite: List<OneOf<Trust>> = List(vec![]);
         /// VLANs.
         vlan: VlanSetting = VlanSetting::Transparent;
+        /// Which pauses are sent and obeyed.
+        flow_control: OneOf<Flow> => "\"pfc\" when there is a lossless class, else \"off\"";
+        /// Priorities whose pauses are obeyed.
+        pfc_receive: PausedPriorities = PausedPriorities::Lossless;
+        /// Priorities for which pauses are sent.
+        pfc_transmit: PausedPriorities = PausedPriorities::Lossless;
+        /// Rate at which pause quanta are counted.
+        pfc_rate: PauseRate => "the line rate; 10Gbit where that is unlimited";
+        /// Length of the cable in metres.
+        cable_length: CableLength = Int(5);
+        /// How fast peers stop.
+        peer_reaction: Reaction => "\"500us\" for stream ports, \"100us\" for others";
+        /// Headroom of each lossless priority of a port.
+        headroom: HeadroomSize => "as calculated";
     }
 }
 
@@ -279,6 +336,20 @@ section! {
         rewrite: List<OneOf<Trust>> => "[defaults]";
         /// VLAN membership, or "transparent": frames of every VLAN pass with the tag they came with.
         vlan: VlanSetting => "[defaults]";
+        /// Which pauses the port sends when a lossless priority group is full, and obeys when its peer sends them: "pfc" pauses by priority (802.1Q 36), "pause" the whole port (802.3x) for a peer that knows nothing else, "off" none: lossless classes then lose what comes in here.
+        flow_control: OneOf<Flow> => "[defaults]";
+        /// Priorities whose PFC pauses are obeyed; pauses of others are counted only. "lossless" stands for those of the lossless classes. "all" here with `pfc_transmit = "lossless"` is what SONiC calls asymmetric PFC: a host may stop anything, the switch stops only what it promises to keep.
+        pfc_receive: PausedPriorities => "[defaults]";
+        /// Priorities for which PFC pauses are sent. Only groups of lossless classes ever pause; one that is not named here is dropped when its buffer is full.
+        pfc_transmit: PausedPriorities => "[defaults]";
+        /// Rate at which pause quanta are counted, one being 512 bits. Both ends must agree: on a link to a physical port it is that port's speed, whatever `line_rate` emulates. Slower makes the longest pause longer (65535 quanta: 3.36 ms at 10Gbit, 33.6 ms at 1Gbit).
+        pfc_rate: PauseRate => "[defaults]";
+        /// Length of the cable in metres, for the headroom: a metre holds about 13 bytes at 10Gbit, there and back.
+        cable_length: CableLength => "[defaults]";
+        /// How long the peer goes on sending after a pause has reached it, for the headroom: "hardware" is a MAC that keeps 802.3's limit (67 quanta at 10Gbit, 3.4us); a program needs the time until it has run and stopped. Shorter saves buffer; a peer that needs longer than said here loses frames. [Why these defaults](concepts/lossless.md#the-peers-reaction).
+        peer_reaction: Reaction => "[defaults]";
+        /// Headroom of each lossless priority of this port: what may still arrive after its pause was decided. Left out it is calculated from rate, MTU, cable and reaction; `dcbridge headroom FILE` shows how. Less than that is accepted with a warning, more is safe and takes from the shared buffer.
+        headroom: HeadroomSize => "[defaults]";
     }
 }
 
@@ -308,6 +379,25 @@ section! {
     }
 }
 
+impl Word for WatchdogAction {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("drop", Self::Drop), ("forward", Self::Forward), ("alert", Self::Alert)];
+}
+
+section! {
+    /// The PFC watchdog: ends the standstill when a peer pauses a priority without end (a pause storm). It is off unless this section is there, if only as `[pfc_watchdog]`.
+    struct WatchdogSection in "[pfc_watchdog]" {
+        /// A storm is detected when a priority was paused for this long while frames wait. Shorter reacts sooner, and takes a long pause for a storm.
+        detection: Millis<100, 5_000> = Millis(200);
+        /// A storm is over when no pause of the priority came for this long. Longer keeps a peer out that storms again and again.
+        restoration: Millis<100, 60_000> = Millis(200);
+        /// How often it looks; not above `detection`. A storm is detected at most this much later than `detection` says.
+        poll: Millis<1, 1_000> => "200ms, or `detection` where that is shorter";
+        /// What is done in a storm: "drop" flushes the queue and drops its frames on both sides, "forward" ignores the peer's pauses, "alert" only tells.
+        action: OneOf<WatchdogAction> = OneOf(WatchdogAction::Drop);
+    }
+}
+
 /// Every section with its keys, in the order of the reference.
 pub(crate) fn all() -> Vec<(&'static str, &'static str, Vec<KeySpec>)> {
     fn entry<S: Section>() -> (&'static str, &'static str, Vec<KeySpec>) {
@@ -324,6 +414,7 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, Vec<KeySpec>)> {
         entry::<PortSection>(),
         entry::<VlanSection>(),
         entry::<FdbSection>(),
+        entry::<WatchdogSection>(),
     ]
 }
 

@@ -11,8 +11,15 @@ use dcbridge_tests::copyloop;
 
 fn open(netns: &str, name: &str) -> Result<OwnedFd, String> {
     let netns = NetnsRef::parse(Some(netns).filter(|&n| n != "-")).map_err(|e| e.to_string())?;
-    let options =
-        TapOptions { name: name.to_owned(), netns, mtu: 1500, offload: true, queues: 1, txqueuelen: None };
+    let options = TapOptions {
+        name: name.to_owned(),
+        netns,
+        mtu: 1500,
+        offload: true,
+        queues: 1,
+        txqueuelen: None,
+        backpressure: None,
+    };
     let port = tap::open(&options).map_err(|e| e.to_string())?;
     for note in port.notes() {
         eprintln!("copyloop: {note}");

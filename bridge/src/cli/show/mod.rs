@@ -2,6 +2,7 @@
 //!
 //! The rooms beside this one turn snapshots into text and ask nobody.
 
+mod flow;
 mod overview;
 mod tables;
 #[cfg(test)]
@@ -72,12 +73,14 @@ enum What {
     Drops,
     /// Queues: depth, peak, pauses
     Queues,
+    /// Lossless classes: gates, headroom, PFC frames, watchdog
+    Pfc,
 }
 
 impl What {
     fn path(what: Option<What>) -> &'static str {
         match what {
-            None => "/v1/state",
+            None | Some(What::Pfc) => "/v1/state",
             Some(What::Ports) => "/v1/ports",
             Some(What::Classes) => "/v1/classes",
             Some(What::Fdb) => "/v1/fdb",
@@ -158,6 +161,7 @@ impl Picture {
             Some(What::Ports) => tables::ports(&now, canvas),
             Some(What::Queues) => tables::queues(&now, canvas),
             Some(What::Drops) => tables::drops_of(&now, canvas),
+            Some(What::Pfc) => flow::flow(&now, canvas),
             Some(What::Fdb) => tables::fdb(&client.fdb().await?, canvas),
         };
         self.earlier = Some(now);

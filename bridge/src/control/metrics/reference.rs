@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::table::{From, METRICS, Metric};
+use super::metric::{From, Metric};
+use super::table::METRICS;
 
 const INTRODUCTION: &str = "\
 # Metrics
@@ -43,10 +44,11 @@ type Section = (&'static str, fn(&From) -> bool);
 /// The page.
 pub fn reference_markdown() -> String {
     let mut out = INTRODUCTION.to_owned();
-    let sections: [Section; 5] = [
+    let sections: [Section; 6] = [
         ("Switch", |from| matches!(from, From::Switch(_) | From::Build)),
         ("Ports", |from| matches!(from, From::Port(_))),
         ("Priorities and their queues", |from| matches!(from, From::Priority(_) | From::PriorityClass)),
+        ("Lossless priority groups", |from| matches!(from, From::Group(_))),
         ("Traffic classes", |from| matches!(from, From::Class(_))),
         ("Drops", |from| matches!(from, From::Drop(_))),
     ];

@@ -1,123 +1,10 @@
-//! Every metric of the switch in one table: name, meaning, and where in a snapshot its value stands.
+//! Every metric of the switch in one table.
 //!
 //! The exporter registers from this table and `docs/metrics.md` is written from it, so neither can know a metric that
 //! the other doesn't. Names follow the Prometheus conventions: base units, `_total` for what only grows.
 
+use super::metric::{From, Metric, flag, gauge, metric};
 use super::sample::Value;
-use crate::control::sampler::Shares;
-use crate::state::{ClassState, Count, Port, PriorityState, Snapshot};
-
-/// A metric.
-pub struct Metric {
-    /// Name as scraped.
-    pub name: &'static str,
-    /// One sentence for `HELP` and the reference.
-    pub help: &'static str,
-    /// Where its values come from.
-    pub from: From,
-}
-
-/// What a metric is counted by, and how its value is read. `None` leaves the series out.
-pub enum From {
-    /// One series for the switch.
-    Switch(fn(&Snapshot) -> Value),
-    /// The version, as a label of a constant.
-    Build,
-    /// One series per port.
-    Port(fn(&Port) -> Option<Value>),
-    /// One series per port and priority.
-    Priority(fn(&PriorityState) -> Value),
-    /// Which class a priority belongs to, as labels of a constant.
-    PriorityClass,
-    /// One series per port and class; the measured share of the last window where there is one.
-    Class(fn(&ClassState, Option<f64>) -> Option<Value>),
-    /// One series per port, direction and reason.
-    Drop(fn(&Count) -> u64),
-}
-
-impl From {
-    /// Labels beside `bridge`, which every series has.
-    pub fn labels(&self) -> &'static [&'static str] {
-        match self {
-            From::Switch(_) => &[],
-            From::Build => &["version"],
-            From::Port(_) => &["port"],
-            From::Priority(_) => &["port", "priority"],
-            From::PriorityClass => &["port", "priority", "class", "tc"],
-            From::Class(_) => &["port", "class", "tc"],
-            From::Drop(_) => &["port", "direction", "reason"],
-        }
-    }
-}
-
-impl Metric {
-    /// Whether it only grows. The name says so, and the tests hold the table to it.
-    pub fn is_counter(&self) -> bool {
-        self.name.ends_with("_total")
-    }
-
-    /// Calls `emit` with the label values and the value of every series in this moment.
-    pub fn visit(&self, snapshot: &Snapshot, shares: &Shares, emit: &mut dyn FnMut(&[&str], Value)) {
-        if let From::Switch(value) = &self.from {
-            emit(&[], value(snapshot));
-        } else if let From::Build = &self.from {
-            emit(&[crate::VERSION], Value::Gauge(1.0));
-        }
-        for port in &snapshot.ports {
-            self.visit_port(port, shares, emit);
-        }
-    }
-
-    fn visit_port(&self, port: &Port, shares: &Shares, emit: &mut dyn FnMut(&[&str], Value)) {
-        match &self.from {
-            From::Switch(_) | From::Build => {}
-            From::Port(value) => {
-                if let Some(value) = value(port) {
-                    emit(&[&port.name], value);
-                }
-            }
-            From::Priority(value) => {
-                for (priority, state) in port.priorities.iter().enumerate() {
-                    emit(&[&port.name, &priority.to_string()], value(state));
-                }
-            }
-            From::PriorityClass => {
-                for class in &port.classes {
-                    for priority in (0..8).filter(|p| class.priorities & (1 << p) != 0) {
-                        let labels = [&port.name, &format!("{priority}"), &class.name, &class.tc.to_string()];
-                        emit(&labels.map(String::as_str), Value::Gauge(1.0));
-                    }
-                }
-            }
-            From::Class(value) => {
-                for class in &port.classes {
-                    if let Some(value) = value(class, shares.of(&port.name, class.tc)) {
-                        emit(&[&port.name, &class.name, &class.tc.to_string()], value);
-                    }
-                }
-            }
-            From::Drop(value) => {
-                for (direction, drops) in [("receive", &port.rx_drops), ("transmit", &port.tx_drops)] {
-                    for drop in drops {
-                        emit(&[&port.name, direction, &drop.reason], Value::Count(value(&drop.count)));
-                    }
-                }
-            }
-        }
-    }
-}
-
-const fn metric(name: &'static str, from: From, help: &'static str) -> Metric {
-    Metric { name, help, from }
-}
-
-fn gauge(value: u64) -> Value {
-    Value::Gauge(value as f64)
-}
-
-fn flag(value: bool) -> Value {
-    Value::Gauge(f64::from(u8::from(value)))
-}
 
 /// All metrics, in the order of the reference.
 pub static METRICS: &[Metric] = &[
@@ -283,6 +170,91 @@ pub static METRICS: &[Metric] = &[
         "dcbridge_dropped_units_total",
         From::Drop(|c| c.units),
         "Frames or superframes dropped, as the device read them.",
+    ),
+    metric(
+        "dcbridge_priority_pauses_total",
+        From::Priority(|p| Value::Count(p.pauses)),
+        "How often a pause of the queue began.",
+    ),
+    metric(
+        "dcbridge_pfc_receive_frames_total",
+        From::Priority(|p| Value::Count(p.group.pfc_rx)),
+        "PFC frames received with the bit of this priority, XON included, also where PFC is off.",
+    ),
+    metric(
+        "dcbridge_pfc_transmit_xoff_total",
+        From::Priority(|p| Value::Count(p.group.xoff_tx)),
+        "XOFFs sent for this priority, refreshes included.",
+    ),
+    metric(
+        "dcbridge_pfc_transmit_xon_total",
+        From::Priority(|p| Value::Count(p.group.xon_tx)),
+        "XONs sent for this priority.",
+    ),
+    metric(
+        "dcbridge_pause_receive_frames_total",
+        From::Port(|p| Some(Value::Count(p.flow.pause_rx))),
+        "802.3 PAUSE frames received.",
+    ),
+    metric(
+        "dcbridge_pause_transmit_frames_total",
+        From::Port(|p| Some(Value::Count(p.flow.pause_tx))),
+        "802.3 PAUSE frames sent.",
+    ),
+    metric(
+        "dcbridge_flow_control_malformed_total",
+        From::Port(|p| Some(Value::Count(p.flow.malformed))),
+        "Flow-control frames received that were too short for their opcode.",
+    ),
+    metric(
+        "dcbridge_flow_control_ignored_total",
+        From::Port(|p| Some(Value::Count(p.flow.ignored))),
+        "Flow-control frames received without effect: of the other kind, empty, or for priorities that are not paused.",
+    ),
+    metric(
+        "dcbridge_host_edge_drops_total",
+        From::Port(|p| Some(Value::Count(p.host_edge_drops))),
+        "Frames that the host's side dropped before the switch could read them: headroom violations of a lossless port.",
+    ),
+    metric(
+        "dcbridge_gate_closed",
+        From::Group(|g| flag(g.gate_closed)),
+        "Whether the sender of a lossless priority is paused.",
+    ),
+    metric(
+        "dcbridge_group_bytes",
+        From::Group(|g| gauge(g.occupied_bytes)),
+        "Buffer that frames of a lossless priority group occupy.",
+    ),
+    metric(
+        "dcbridge_headroom_used_bytes",
+        From::Group(|g| gauge(g.headroom_used_bytes)),
+        "Headroom that the group occupies.",
+    ),
+    metric(
+        "dcbridge_headroom_peak_bytes",
+        From::Group(|g| gauge(g.headroom_peak_bytes)),
+        "Most headroom that the group ever occupied.",
+    ),
+    metric(
+        "dcbridge_headroom_size_bytes",
+        From::Group(|g| gauge(g.headroom_bytes)),
+        "Headroom set apart for the group.",
+    ),
+    metric(
+        "dcbridge_watchdog_storm",
+        From::Group(|g| flag(g.storm)),
+        "Whether the PFC watchdog sees a storm at this port and priority.",
+    ),
+    metric(
+        "dcbridge_watchdog_detected_total",
+        From::Group(|g| Value::Count(g.storms_detected)),
+        "Storms that the PFC watchdog detected.",
+    ),
+    metric(
+        "dcbridge_watchdog_restored_total",
+        From::Group(|g| Value::Count(g.storms_restored)),
+        "Storms that ended.",
     ),
     metric(
         "dcbridge_buffer_size_bytes",

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use self::endpoint::{Endpoint, Event};
 use self::framing::{LENGTH, Reassembly};
-use super::{Interest, Link, OpenError, Port, RxFrame, RxStatus, TxDesc, TxOutcome};
+use super::{Guarantee, Interest, Link, OpenError, Port, RxFrame, RxStatus, TxDesc, TxOutcome};
 use crate::arena::Arena;
 
 /// Frames of one `writev`. What the socket does not take of them is kept here and is out of reach of the scheduler,
@@ -272,6 +272,11 @@ impl Port for StreamPort {
             return Link::Up;
         }
         self.link_down()
+    }
+
+    /// The socket holds what is not read, and its other end waits.
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::Exact
     }
 
     fn offload(&self) -> bool {

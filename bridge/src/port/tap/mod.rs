@@ -4,19 +4,27 @@
 //! us. All of that is seen through the descriptor alone, so no privilege is needed after opening.
 
 mod holder;
+mod lossless;
 mod open;
 
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
 
+use dcbridge_config::PrioritySet;
+use dcbridge_scheduler::Priority;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
-    Interest, Link, MAX_HEAD, Port, RxFrame, RxStatus, TxDesc, TxOutcome, VNET_HEADER_LEN, VnetHeader, sys,
+    Guarantee, Interest, Link, MAX_HEAD, Port, RxFrame, RxStatus, TxDesc, TxOutcome, VNET_HEADER_LEN,
+    VnetHeader, sys,
 };
 use crate::arena::{Arena, ROOM};
+use crate::edge::HostEdge;
+use crate::edge::steer::Mark;
 use crate::net::NetnsRef;
+use lossless::Lossless;
 
 pub use open::open;
 
@@ -37,10 +45,33 @@ pub struct TapOptions {
     pub mtu: u16,
     /// Superframes and unfinished checksums may pass.
     pub offload: bool,
-    /// Receive queues, 1 to 8. With one, order holds across all flows.
+    /// Receive queues, 1 to 8, when there is no `backpressure`. With one, order holds across all flows.
     pub queues: u8,
-    /// Ring of the interface in frames; `None`: 4096 for one that is made here, unchanged for one that existed.
+    /// Ring of the interface in frames; `None`: 4096 for one that is made here, unchanged for one that existed; with
+    /// `backpressure` as long as the line rate needs.
     pub txqueuelen: Option<u32>,
+    /// Eight queues, one per priority, each with a gate by which the host can be paused. Where that is not possible
+    /// there is one queue and a note.
+    pub backpressure: Option<Backpressure>,
+}
+
+/// How a TAP's host is paused by priority.
+#[derive(Clone, Debug)]
+pub struct Backpressure {
+    /// Priorities that will be paused.
+    pub lossless: PrioritySet,
+    /// Marks by which the host's frames are told apart, first match first.
+    pub trust: Vec<Mark>,
+    /// PCP -> priority.
+    pub pcp_map: [Priority; 8],
+    /// DSCP -> priority.
+    pub dscp_map: [Priority; 64],
+    /// Priority of frames without a mark.
+    pub default: Priority,
+    /// Bits per second that the port takes; `None`: unlimited.
+    pub line_rate: Option<u64>,
+    /// Directory in which changes to an interface that existed are written down.
+    pub journal: PathBuf,
 }
 
 /// An open TAP.
@@ -50,6 +81,8 @@ pub struct TapPort {
     queues: Vec<File>,
     offload: bool,
     notes: Vec<String>,
+    /// Gates, if there is a queue per priority.
+    lossless: Option<Lossless>,
     /// Queue with which the next `rx` begins: another one each time, so that a busy one does not use up every budget.
     next: usize,
     /// `rx` has said that the interface is gone.
@@ -59,6 +92,8 @@ pub struct TapPort {
 /// What a read of one frame came to.
 enum Read1 {
     Frame(RxFrame),
+    /// One of ours that has done its work.
+    Kick,
     Lost,
     Empty,
     NoMemory,
@@ -67,7 +102,7 @@ enum Read1 {
 
 impl TapPort {
     fn new(queues: Vec<File>, offload: bool, notes: Vec<String>) -> TapPort {
-        TapPort { queues, offload, notes, next: 0, closed: false }
+        TapPort { queues, offload, notes, lossless: None, next: 0, closed: false }
     }
 
     /// What a person should know about how the port was opened.
@@ -75,12 +110,22 @@ impl TapPort {
         &self.notes
     }
 
-    /// The descriptors, one per queue, for a caller that moves frames by itself.
-    pub fn into_queues(self) -> Vec<OwnedFd> {
-        self.queues.into_iter().map(OwnedFd::from).collect()
+    /// The host's side, if it can be paused.
+    pub fn edge(&self) -> Option<&HostEdge> {
+        self.lossless.as_ref().map(Lossless::edge)
     }
 
-    fn read(&self, queue: usize, arena: &mut Arena) -> Read1 {
+    /// Kicks that have come back.
+    pub fn kicks(&self) -> u64 {
+        self.lossless.as_ref().map_or(0, Lossless::kicks)
+    }
+
+    /// The descriptors, one per queue, for a caller that moves frames by itself.
+    pub fn into_queues(mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.queues).into_iter().map(OwnedFd::from).collect()
+    }
+
+    fn read(&mut self, queue: usize, arena: &mut Arena) -> Read1 {
         let mut file = &self.queues[queue];
         let offload = self.offload;
         // A landing that can't be had leaves the frame in the device; one that can't be kept has taken it out.
@@ -104,6 +149,10 @@ impl TapPort {
             }
         });
         match landed {
+            Ok(id) if self.lossless.as_mut().is_some_and(|l| l.takes(arena.bytes(id))) => {
+                arena.free(id);
+                Read1::Kick
+            }
             Ok(id) => Read1::Frame(RxFrame { id, queue: queue as u8 }),
             Err(_) if taken => Read1::Lost,
             Err(e) => match e.kind() {
@@ -112,6 +161,52 @@ impl TapPort {
                 _ => Read1::Gone(e),
             },
         }
+    }
+
+    /// Queues that may have something to read.
+    fn waiting(&self) -> u8 {
+        if self.queues.len() == 1 {
+            return 1;
+        }
+        // One call for all of them: an attempt to read from each empty one would cost more than the frames.
+        let first = self.queues[0].as_fd();
+        let mut fds: [PollFd<'_>; 8] = std::array::from_fn(|n| {
+            PollFd::new(self.queues.get(n).map_or(first, |queue| queue.as_fd()), PollFlags::POLLIN)
+        });
+        let fds = &mut fds[..self.queues.len()];
+        if poll(fds, PollTimeout::ZERO).is_err() {
+            return u8::MAX;
+        }
+        let ready = |fd: &PollFd| fd.revents().is_none_or(|found| !found.is_empty());
+        fds.iter().enumerate().fold(0, |set, (n, fd)| set | u8::from(ready(fd)) << n)
+    }
+
+    /// Reads from a queue until it is empty (then `true`) or something else ends it, which `status` tells.
+    fn drain(
+        &mut self,
+        queue: usize,
+        budget: &mut usize,
+        arena: &mut Arena,
+        out: &mut Vec<RxFrame>,
+        status: &mut RxStatus,
+    ) -> bool {
+        while *budget > 0 {
+            match self.read(queue, arena) {
+                Read1::Frame(frame) => out.push(frame),
+                Read1::Kick => {}
+                Read1::Lost => status.lost += 1,
+                Read1::Empty => return true,
+                Read1::NoMemory => break,
+                Read1::Gone(error) => {
+                    self.closed = true;
+                    status.closed = Some(self.gone(error));
+                    return false;
+                }
+            }
+            *budget -= 1;
+        }
+        status.more = true;
+        false
     }
 
     /// Sends header, head and body by one `write`: they are put in front of the body, over bytes of the frame that are
@@ -185,6 +280,15 @@ impl TapPort {
     }
 }
 
+impl Drop for TapPort {
+    fn drop(&mut self) {
+        if let (Some(queue), true) = (self.queues.first(), self.lossless.is_some()) {
+            // An interface that outlives us would keep the program; one that is gone can't be told.
+            let _ = sys::set_steering(queue.as_fd(), None);
+        }
+    }
+}
+
 impl Port for TapPort {
     fn rx(&mut self, serve: u8, budget: usize, arena: &mut Arena, out: &mut Vec<RxFrame>) -> RxStatus {
         let mut status = RxStatus::default();
@@ -192,41 +296,25 @@ impl Port for TapPort {
             status.closed = Some(self.gone(io::ErrorKind::NotConnected.into()));
             return status;
         }
-        let mut left = budget;
+        let mut waiting = self.waiting();
+        let mut budget = budget;
         let count = self.queues.len();
         let first = self.next;
         self.next = (first + 1) % count;
-        for n in 0..count {
-            let queue = (first + n) % count;
-            if serve & (1 << queue) == 0 {
+        for queue in (0..count).map(|n| (first + n) % count) {
+            let bit = 1 << queue;
+            if serve & waiting & bit == 0 {
                 continue;
             }
-            loop {
-                if left == 0 {
-                    status.more = true;
-                    return status;
-                }
-                match self.read(queue, arena) {
-                    Read1::Frame(frame) => {
-                        out.push(frame);
-                        left -= 1;
-                    }
-                    Read1::Lost => {
-                        status.lost += 1;
-                        left -= 1;
-                    }
-                    Read1::Empty => break,
-                    Read1::NoMemory => {
-                        status.more = true;
-                        return status;
-                    }
-                    Read1::Gone(error) => {
-                        self.closed = true;
-                        status.closed = Some(self.gone(error));
-                        return status;
-                    }
-                }
+            if self.drain(queue, &mut budget, arena, out, &mut status) {
+                waiting &= !bit;
             }
+            if status.more || status.closed.is_some() {
+                break;
+            }
+        }
+        if let Some(lossless) = &mut self.lossless {
+            lossless.read(waiting);
         }
         status
     }
@@ -259,5 +347,19 @@ impl Port for TapPort {
 
     fn rx_queues(&self) -> u8 {
         self.queues.len() as u8
+    }
+
+    fn set_gate(&mut self, priority: Priority, open: bool) {
+        if let Some(lossless) = &mut self.lossless {
+            lossless.set_gate(priority, open);
+        }
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        self.lossless.as_ref().map_or(Guarantee::None, Lossless::guarantee)
+    }
+
+    fn host_edge_drops(&self) -> u64 {
+        self.lossless.as_ref().map_or(0, |lossless| lossless.edge().gates_state().drops())
     }
 }

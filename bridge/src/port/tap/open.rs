@@ -9,16 +9,21 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use dcbridge_scheduler::Priority;
 use libc::{IFF_MULTI_QUEUE, IFF_NO_PI, IFF_TAP, IFF_VNET_HDR};
 use nix::errno::Errno;
 use tokio_tun::Tun;
 
-use super::{TapOptions, TapPort, holder};
+use super::lossless::Lossless;
+use super::{Backpressure, TapOptions, TapPort, holder};
+use crate::edge::bpf::Kind;
+use crate::edge::steer::{self, SteerSpec};
+use crate::edge::{Cookie, HostEdge, Wanted};
 use crate::net::{self, Links, in_netns};
 use crate::port::{OpenError, VNET_HEADER_LEN, sys};
 
@@ -67,19 +72,93 @@ fn open_here(options: &TapOptions) -> Result<TapPort, OpenError> {
         offer_offload(&seed.file, name, &mut notes)?;
     }
     let created = seed.created;
+    let steering = options.backpressure.as_ref().and_then(|wanted| match Steering::load(wanted) {
+        Ok(steering) => Some(steering),
+        Err(why) => {
+            notes.push(unpaused(name, &why));
+            None
+        }
+    });
+    let count = if steering.is_some() { 8 } else { options.queues };
     let queues = if seed.multi_queue {
-        seed.grow(name, options.queues as usize)?
+        seed.grow(name, count as usize)?
     } else {
-        if options.queues > 1 {
+        if count > 1 {
             notes.push(format!(
                 "{name} exists with a single queue: it is read as one, so a paused priority can hold up the others \
-                 of this host (make it with `ip tuntap add dev {name} mode tap multi_queue`)"
+                 of this host and none can be paused at its sender (make it with `ip tuntap add dev {name} mode tap \
+                 multi_queue`)"
             ));
         }
         vec![seed.file]
     };
     configure(&Links::open()?, options, created, &mut notes)?;
-    Ok(TapPort::new(queues, options.offload, notes))
+    let mut port = TapPort::new(queues, options.offload, notes);
+    if let (Some(steering), Some(wanted), 8) = (steering, &options.backpressure, port.queues.len()) {
+        match steering.edge(&port.queues[0], options, wanted, created) {
+            Ok(lossless) => port.lossless = Some(lossless),
+            Err(why) => {
+                // One queue again: several would only let frames overtake each other.
+                let _ = sys::set_steering(port.queues[0].as_fd(), None);
+                port.queues.truncate(usize::from(options.queues));
+                port.notes.push(unpaused(name, &why));
+            }
+        }
+    }
+    Ok(port)
+}
+
+/// What is said where a host can't be paused.
+fn unpaused(name: &str, why: &str) -> String {
+    format!(
+        "the host of {name} can't be paused, its lossless classes are lossless only from here on: {name} {why}"
+    )
+}
+
+/// A program that is loaded and waits for the interface.
+struct Steering {
+    program: OwnedFd,
+    cookie: Cookie,
+}
+
+impl Steering {
+    fn load(wanted: &Backpressure) -> Result<Steering, String> {
+        let cookie = Cookie::random();
+        let never_paused = Priority::all().rev().find(|p| !wanted.lossless.contains(p.get()));
+        let spec = SteerSpec {
+            trust: wanted.trust.clone(),
+            pcp_map: wanted.pcp_map,
+            dscp_map: wanted.dscp_map,
+            default: wanted.default,
+            control: never_paused.unwrap_or(Priority::new(7)),
+            kick: Some(cookie),
+        };
+        let program = steer::compile(&spec).load(Kind::SocketFilter);
+        let program = program.map_err(|e| format!("needs a steering program, which was not loaded: {e}"))?;
+        Ok(Steering { program, cookie })
+    }
+
+    /// Steers, and sets up the host's side. To be called when everything else is as it is to be.
+    fn edge(
+        self,
+        queue: &File,
+        options: &TapOptions,
+        wanted: &Backpressure,
+        created: bool,
+    ) -> Result<Lossless, String> {
+        sys::set_steering(queue.as_fd(), Some(self.program.as_fd()))
+            .map_err(|e| format!("takes no steering program ({e}; it needs Linux 4.16)"))?;
+        let edge = HostEdge::open(&Wanted {
+            interface: &options.name,
+            netns: &options.netns,
+            ours: created,
+            line_rate: wanted.line_rate,
+            txqueuelen: options.txqueuelen,
+            cookie: self.cookie,
+            journal: &wanted.journal,
+        });
+        Ok(Lossless::new(edge.map_err(|e| e.to_string())?, self.cookie))
+    }
 }
 
 /// Sets what differs from what is asked for. A TAP that an administrator made for an unprivileged user may be attached to

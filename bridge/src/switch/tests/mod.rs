@@ -1,5 +1,8 @@
 //! The switch in virtual time: what enters, where it leaves, and what the books say.
 
+mod lossless;
+mod walk;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -378,7 +381,7 @@ fn superframes_become_proper_frames_where_a_port_takes_none() {
     ] {
         let mut r = rig(PLAIN);
         let node = r.node;
-        r.sim.with(node, |switch, _, _| switch.attach(PortId(1), false));
+        r.sim.with(node, |switch, _, _| switch.attach(PortId(1), super::Attachment::plain(false)));
         let spec = Spec { tag, v6, ..Spec::default() };
         let packet = if tcp { spec.tcp_superframe(&payload) } else { spec.udp_superframe(&payload) };
         let segments = payload.len().div_ceil(usize::from(packet.vnet.gso_size));

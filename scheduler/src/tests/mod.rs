@@ -5,6 +5,8 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
+mod lossless;
+
 use super::*;
 
 extern crate std;
@@ -141,6 +143,28 @@ fn strict_goes_first_and_a_cap_leaves_the_rest_to_the_shares() {
 }
 
 #[test]
+fn a_capped_class_reaches_the_smaller_of_its_rate_and_its_share() {
+    for (mbit, mix) in [
+        (500, frames(&[1514])),
+        (1500, frames(&[60, 9014, 300])),
+        (4500, superframes()),
+        (7000, frames(&[1514])),
+        (7000, superframes()),
+    ] {
+        let mut classes = table(&[50, 30, 20]);
+        classes.classes[0].max_rate = Some(Rate::from_bits_per_second(mbit * GBIT / 1000));
+        let mut flood = Flood::new(port(10 * GBIT, classes), only(3, |_| mix.clone()));
+        flood.run(Time::from_millis(200));
+        let shares = flood.shares();
+        let capped = (mbit as f64 / 10_000.0).min(0.5);
+        assert!((shares[0] - capped).abs() < 0.002, "{mbit} Mbit/s: {shares:?}");
+        assert!((shares[1] - (1.0 - capped) * 0.6).abs() < 0.002, "{mbit} Mbit/s: {shares:?}");
+        let line = Rate::from_bits_per_second(10 * GBIT).bytes_in(Time::from_millis(200));
+        assert!(flood.sent.iter().sum::<u64>() as f64 / line as f64 > 0.999, "the line is used");
+    }
+}
+
+#[test]
 fn a_minimum_is_a_floor_under_the_share() {
     for (minimum, expected) in [(GBIT, 0.2), (5 * GBIT, 0.5)] {
         let mut classes = table(&[80, 20]);
@@ -167,12 +191,12 @@ fn a_paused_priority_does_not_block_its_class() {
     let mut classes = table(&[50, 50]);
     classes.class_of = [0, 1, 1, 1, 0, 0, 0, 0];
     let mut flood = Flood::new(port(10 * GBIT, classes), only(4, |_| frames(&[1514])));
-    flood.scheduler.set_paused(PortId(0), Priority::new(2), true, Time::ZERO);
+    flood.scheduler.pause(PortId(0), Priority::new(2), Time::NEVER, Time::ZERO);
     flood.run(Time::from_millis(50));
     let shares = flood.shares();
     assert_eq!(flood.sent[2], 0);
     assert!((shares[1] - 0.25).abs() < 0.001 && (shares[3] - 0.25).abs() < 0.001, "{shares:?}");
-    flood.scheduler.set_paused(PortId(0), Priority::new(2), false, flood.now);
+    flood.scheduler.resume(PortId(0), Priority::new(2), flood.now);
     let paused = flood.scheduler.backlog(PortId(0), Priority::new(2), flood.now).paused_for;
     assert_eq!(paused, Time::from_millis(50));
     flood.sent = [0; 8];
@@ -235,7 +259,7 @@ fn thresholds_refuse_by_queue_and_by_buffer() {
     assert_eq!(admitted, 45);
     assert_eq!(offer(&mut s, 1, 1), Err(Refused::QueueFull));
     assert_eq!(s.occupancy().used, 55);
-    assert_eq!(s.group_cells(PortId(0), Priority::new(1)), 45);
+    assert_eq!(s.group(PortId(0), Priority::new(1)).cells(), 45);
 }
 
 #[test]
@@ -364,7 +388,11 @@ proptest! {
                 },
                 Step::Pause { priority, on } => {
                     model.paused = model.paused & !(1 << priority) | u8::from(on) << priority;
-                    s.set_paused(PortId(0), Priority::new(priority), on, now);
+                    if on {
+                        s.pause(PortId(0), Priority::new(priority), Time::NEVER, now);
+                    } else {
+                        s.resume(PortId(0), Priority::new(priority), now);
+                    }
                 }
                 Step::Discard { priority } => if let Some(grant) = s.discard(PortId(0), Priority::new(priority)) {
                     model.accept(&grant);

@@ -1,0 +1,11 @@
+//! eBPF without a compiler: typed instructions, an assembler with labels, and the system call.
+//!
+//! What must not enter: what a program is for.
+
+mod assembler;
+mod instruction;
+mod sys;
+
+pub use assembler::{Assembler, Label};
+pub use instruction::{Alu, Helper, Instruction, Jump, Register, Width};
+pub use sys::{Kind, LoadError, attach_egress, load, run};

@@ -1,0 +1,169 @@
+//! How the shared buffer is divided: what lossless priority groups have to themselves, what may still arrive after
+//! their pauses, and what is left for everyone.
+//!
+//! The formula of the headroom is the scheduler's; here it gets the configuration's figures. Whether the sum fits is
+//! `check`'s affair.
+
+use dcbridge_scheduler::headroom::{Headroom, LinkModel, Reaction, headroom};
+use dcbridge_scheduler::time::{Rate, Time};
+use serde::Serialize;
+
+use crate::model::{BitRate, Config, PeerReaction, Port, PortKind};
+
+/// Bytes of a buffer cell, the unit in which the buffer is accounted.
+pub const CELL_BYTES: u32 = 256;
+
+/// What a port without a line rate is taken for: faster than one core moves frames.
+const UNLIMITED: BitRate = BitRate(25_000_000_000);
+/// Longest time that one piece of a superframe occupies the line.
+const PIECE_TIME: Time = Time::from_micros(100);
+/// Most wire bytes of a superframe: 64 KB of payload with the headers of its segments.
+const SUPERFRAME: u32 = 66_000;
+
+/// What lossless classes take of the shared buffer, in bytes of whole cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BufferPlan {
+    /// Lossless priority groups: a priority at a port that pauses for it.
+    pub groups: u32,
+    /// What the groups have to themselves.
+    pub reserved_bytes: u64,
+    /// What may still arrive after their senders were paused.
+    pub headroom_bytes: u64,
+    /// What is left for everyone; `None` when the buffer is too small.
+    pub shared_bytes: Option<u64>,
+}
+
+impl BufferPlan {
+    /// Divides the buffer of a configuration.
+    pub fn of(config: &Config) -> Self {
+        let lossless = config.lossless_priorities();
+        let mut plan = Self { groups: 0, reserved_bytes: 0, headroom_bytes: 0, shared_bytes: None };
+        for port in &config.ports {
+            let pausing = port.pausing(lossless);
+            plan.groups += pausing.len() as u32;
+            plan.headroom_bytes += pausing.len() as u64 * group_headroom(config, port);
+            let classes = pausing.iter().filter_map(|priority| config.class_of(priority));
+            plan.reserved_bytes += classes.map(|class| cells(class.reserved_bytes)).sum::<u64>();
+        }
+        plan.shared_bytes = config.bridge.buffer_bytes.checked_sub(plan.taken());
+        plan
+    }
+
+    /// What is not shared.
+    pub const fn taken(&self) -> u64 {
+        self.reserved_bytes + self.headroom_bytes
+    }
+}
+
+/// The calculated headroom of each lossless priority group of a port; `None` when no group of it pauses anyone.
+pub fn port_headroom(config: &Config, port: &Port) -> Option<Headroom> {
+    if port.pausing(config.lossless_priorities()).is_empty() {
+        return None;
+    }
+    let bits_per_second = port.line_rate.unwrap_or(UNLIMITED).0;
+    let frame = port.max_frame();
+    let rate = Rate::from_bits_per_second(bits_per_second);
+    let piece = match port.kind {
+        PortKind::Tap { offload: true, .. } | PortKind::Packet { .. } => {
+            rate.bytes_in(PIECE_TIME).min(u64::from(SUPERFRAME)) as u32
+        }
+        // Frames go one by one; the calculator takes the longest.
+        _ => 0,
+    };
+    Some(headroom(&LinkModel {
+        bits_per_second,
+        max_frame: frame,
+        own_piece: piece,
+        peer_piece: piece,
+        metres: port.cable_metres,
+        reaction: match port.peer_reaction {
+            PeerReaction::Hardware => Reaction::Hardware,
+            PeerReaction::Software { us } => Reaction::Software(Time::from_micros(u64::from(us))),
+        },
+        residual: 0,
+        cell: CELL_BYTES,
+    }))
+}
+
+/// The headroom that each lossless priority group of a port has, in bytes of whole cells: as configured, else as
+/// calculated; 0 when no group of it pauses anyone.
+pub fn group_headroom(config: &Config, port: &Port) -> u64 {
+    let Some(calculated) = port_headroom(config, port) else {
+        return 0;
+    };
+    port.headroom_bytes.map_or(u64::from(calculated.cells) * u64::from(CELL_BYTES), cells)
+}
+
+/// Bytes of the cells that `bytes` occupy.
+fn cells(bytes: u64) -> u64 {
+    bytes.next_multiple_of(u64::from(CELL_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(defaults: &str, ports: usize, priorities: &str) -> Config {
+        let ports: String = (0..ports).map(|n| format!("[[port]]\nname = \"p{n}\"\n")).collect();
+        let text = format!(
+            "[defaults]\n{defaults}\n{ports}[[traffic_class]]\nname = \"s\"\npriorities = {priorities}\n\
+             lossless = true\n[[traffic_class]]\nname = \"d\"\npriorities = \"rest\"\n"
+        );
+        crate::parse(&text, "f").unwrap_or_else(|errors| panic!("{}", crate::render(&errors, &text, false))).0
+    }
+
+    #[test]
+    fn a_headroom_can_be_added_up_by_hand() {
+        let config = config("line_rate = \"1Gbit\"\noffload = false\ncable_length = 99", 2, "[3]");
+        let parts = port_headroom(&config, &config.ports[0]).expect("a lossless priority");
+        // 1500 bytes, header, two tags, FCS, preamble and gap; 100 us at 1 Gbit/s; 1 us of cable there and back.
+        assert_eq!((parts.own_piece, parts.peer_piece), (1546, 1546));
+        assert_eq!((parts.pfc_frame, parts.reaction, parts.propagation), (84, 12_500, 125));
+        assert_eq!(group_headroom(&config, &config.ports[0]), u64::from(parts.cells) * 256);
+    }
+
+    #[test]
+    fn a_superframe_is_cut_to_a_tenth_of_a_millisecond_and_64_kilobytes() {
+        for (rate, piece) in [("1Gbit", 12_500), ("10Gbit", 66_000), ("100Mbit", 1546)] {
+            let config = config(&format!("line_rate = \"{rate}\""), 2, "[3]");
+            let parts = port_headroom(&config, &config.ports[0]).expect("a lossless priority");
+            assert_eq!((parts.own_piece, parts.peer_piece), (piece, piece), "{rate}");
+        }
+    }
+
+    #[test]
+    fn a_plan_adds_up() {
+        let config = config("line_rate = \"10Gbit\"\nmtu = 9000", 3, "[3, 4]");
+        let plan = BufferPlan::of(&config);
+        assert_eq!(plan.groups, 6);
+        // Two frames of 9022 bytes in cells, six times.
+        assert_eq!(plan.reserved_bytes, 6 * (2 * 9022_u64).next_multiple_of(256));
+        assert_eq!(plan.headroom_bytes, 6 * group_headroom(&config, &config.ports[0]));
+        assert_eq!(plan.taken() + plan.shared_bytes.expect("room"), 12_000_000);
+    }
+
+    #[test]
+    fn what_is_configured_goes_before_what_is_calculated() {
+        let config = config("headroom = \"100001\"", 2, "[3]");
+        assert_eq!(BufferPlan::of(&config).headroom_bytes, 2 * 391 * 256);
+    }
+
+    #[test]
+    fn a_port_that_pauses_nobody_needs_nothing() {
+        for defaults in ["flow_control = \"off\"", "pfc_transmit = []", "pfc_transmit = [5]"] {
+            let config = config(defaults, 2, "[3]");
+            let plan = BufferPlan::of(&config);
+            assert_eq!((plan.groups, plan.taken()), (0, 0), "{defaults}");
+            assert_eq!(port_headroom(&config, &config.ports[0]), None);
+        }
+        assert_eq!(BufferPlan::of(&config("flow_control = \"pause\"", 2, "[3]")).groups, 2);
+    }
+
+    #[test]
+    fn the_default_buffer_holds_eight_taps_with_two_lossless_priorities() {
+        for mtu in [1500, 9000] {
+            let plan = BufferPlan::of(&config(&format!("mtu = {mtu}"), 8, "[3, 4]"));
+            assert!(plan.shared_bytes.is_some_and(|shared| shared > 8 * 65_536), "{plan:?}");
+        }
+    }
+}
