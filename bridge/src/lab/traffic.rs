@@ -23,6 +23,8 @@ const MAX_SEGMENTS: usize = 64;
 const MAX_DATAGRAM: usize = 65_507;
 /// What a sink may hold when nobody reads: many milliseconds, because the reader shares two cores with the switch.
 const RECEIVE_BUFFER: usize = 8 << 20;
+/// What a blocking sender has on its way: little, so that it feels the host's queues at once.
+const BLOCKING_BUFFER: usize = 256 << 10;
 /// Enough for a few superframes; a sender's pacing is its own.
 const SEND_BUFFER: usize = 1 << 20;
 /// Reads of one sink before the next has its turn.
@@ -68,6 +70,16 @@ impl UdpSender {
         let sizes = Sizes::new(spec.size, spec.seed);
         let segments = if sizes.uniform() { MAX_SEGMENTS } else { 1 };
         Ok(UdpSender { socket, sizes, segments, payload: vec![0xdc; MAX_DATAGRAM].into() })
+    }
+
+    /// Makes sends wait for room, at most for `limit`; then they are refused, and nothing was sent.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn block(&self, limit: Duration) -> io::Result<()> {
+        setsockopt(&self.socket, SndBuf, &BLOCKING_BUFFER)?;
+        self.socket.set_write_timeout(Some(limit))?;
+        self.socket.set_nonblocking(false)
     }
 
     fn send_segments(&self, payload: usize, segments: usize) -> nix::Result<()> {
