@@ -64,7 +64,9 @@ pub fn port_headroom(config: &Config, port: &Port) -> Option<Headroom> {
     let frame = port.max_frame();
     let rate = Rate::from_bits_per_second(bits_per_second);
     let piece = match port.kind {
-        PortKind::Tap { offload: true, .. } => rate.bytes_in(PIECE_TIME).min(u64::from(SUPERFRAME)) as u32,
+        PortKind::Tap { offload: true, .. } | PortKind::Packet { .. } => {
+            rate.bytes_in(PIECE_TIME).min(u64::from(SUPERFRAME)) as u32
+        }
         // Frames go one by one; the calculator takes the longest.
         _ => 0,
     };

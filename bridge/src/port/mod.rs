@@ -13,8 +13,10 @@ use dcbridge_scheduler::{FrameId, Priority};
 use crate::arena::Arena;
 
 mod error;
+mod interface;
 pub mod memory;
 mod open;
+pub mod packet;
 pub mod stream;
 mod sys;
 pub mod tap;

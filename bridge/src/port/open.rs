@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use dcbridge_config::{Config, PortKind, PrioritySet};
 use dcbridge_scheduler::Priority;
 
+use super::packet::PacketOptions;
 use super::tap::{self, Backpressure, TapOptions};
-use super::{OpenError, Port, stream};
+use super::{OpenError, Port, packet, stream};
 use crate::edge;
 use crate::net::NetnsRef;
 
@@ -81,6 +82,16 @@ pub fn open(port: &dcbridge_config::Port, context: &OpenContext) -> Result<Opene
             let notes = tap.notes().to_vec();
             Ok(Opened { port: Box::new(tap), notes })
         }
+        PortKind::Packet { netns } => {
+            let packet = packet::open(&PacketOptions {
+                name: port.name.clone(),
+                netns: NetnsRef::parse(netns.as_deref())?,
+                mtu: port.mtu,
+            })?;
+            let notes = packet.notes().to_vec();
+            Ok(Opened { port: Box::new(packet), notes })
+        }
+        PortKind::Veth { .. } => Err(OpenError::new("veth ports are not there yet: use a TAP")),
         PortKind::Stream { endpoint } => {
             Ok(Opened { port: Box::new(stream::open(endpoint)?), notes: Vec::new() })
         }
