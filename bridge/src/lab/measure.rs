@@ -160,6 +160,7 @@ pub(super) mod tests {
         ClassPlan {
             name: name.to_owned(),
             tc: 0,
+            lossless: false,
             priorities: PrioritySet(1),
             tsa: if share.is_some() { Tsa::Ets } else { Tsa::Strict },
             priority: 0,
