@@ -1,6 +1,7 @@
 //! PFC, gates, headroom and watchdog, in virtual time.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Write;
 use std::rc::Rc;
 
 use dcbridge_scheduler::pfc::{Frame, Parsed, parse};
@@ -42,7 +43,8 @@ fn config(ports: &[(&str, &str)], extra: &str) -> dcbridge_config::Config {
         "#
     );
     for (name, rate) in ports {
-        text += &format!(
+        let _ = write!(
+            text,
             "[[port]]\nname = \"{name}\"\nline_rate = \"{rate}\"\ntrust = [\"pcp\"]\npeer_reaction = \"hardware\"\n"
         );
     }
@@ -64,13 +66,16 @@ fn dropped(sim: &Sim, node: NodeId, priority: usize) -> u64 {
     snapshot(sim, node).ports.iter().map(|p| p.priorities[priority].dropped.frames).sum()
 }
 
+/// A PFC frame that came: when, its vector and times.
+type Pfc = (Time, u8, [u16; 8]);
+
 /// A host that obeys PFC at once (between two frames), as hardware does, and counts what it sends and gets.
 #[derive(Clone)]
 struct Host {
     paused_until: Rc<Cell<Time>>,
     sent: Rc<Cell<u64>>,
     got: Rc<RefCell<Vec<(Time, u64, u8)>>>,
-    pfc: Rc<RefCell<Vec<(Time, u8, [u16; 8])>>>,
+    pfc: Rc<RefCell<Vec<Pfc>>>,
 }
 
 impl Host {
@@ -116,7 +121,7 @@ impl Host {
                 }
                 if pcp == 3 && host.paused_until.get() > now {
                     // Asks again when the pause may be over: an early XON is noticed a frame later.
-                    return Some((spec.udp(u64::MAX).into_nothing(), now + step));
+                    return Some((nothing(), now + step));
                 }
                 host.sent.set(host.sent.get() + 1);
                 Some((spec.udp(host.sent.get()), now + step))
@@ -125,13 +130,11 @@ impl Host {
     }
 }
 
-impl Packet {
-    /// A frame that a switch uses up without a trace in any queue: the source sends nothing in this step.
-    fn into_nothing(self) -> Packet {
-        let mut bytes = vec![0x01, 0x80, 0xC2, 0, 0, 0x0E, 2, 0, 0, 0, 0, 9, 0x88, 0xCC];
-        bytes.resize(60, 0);
-        Packet::plain(bytes)
-    }
+/// A frame that a switch uses up without a trace in any queue: the source sends nothing in this step.
+fn nothing() -> Packet {
+    let mut bytes = vec![0x01, 0x80, 0xC2, 0, 0, 0x0E, 2, 0, 0, 0, 0, 9, 0x88, 0xCC];
+    bytes.resize(60, 0);
+    Packet::plain(bytes)
 }
 
 fn storage(from: u16, to: u16) -> Spec {
@@ -296,7 +299,6 @@ fn the_xoff_is_refreshed_and_the_xon_comes_once() {
     host.send(&mut sim, input, storage(1, 9), 10_000_000_000, ms(5));
     sim.run_until(ms(40));
     let frames = host.pfc.borrow();
-    type Pfc = (Time, u8, [u16; 8]);
     let (xoffs, xons): (Vec<Pfc>, Vec<Pfc>) = frames.iter().partition(|f| f.2[3] != 0);
     // 20 ms at half of 3.36 ms.
     assert!((10..=14).contains(&xoffs.len()), "{} refreshes", xoffs.len());

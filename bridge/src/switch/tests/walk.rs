@@ -2,6 +2,7 @@
 //! nothing to congestion as long as its headroom is the calculated one, and the books balance.
 
 use std::cell::Cell;
+use std::fmt::Write;
 use std::rc::Rc;
 
 use dcbridge_scheduler::pfc::{Frame, Parsed, parse};
@@ -48,7 +49,8 @@ fn config(names: &[&str], buffer: &str, limit: u64, headroom: Option<u64>) -> dc
         "#
     );
     for name in names {
-        text += &format!(
+        let _ = write!(
+            text,
             "[[port]]\nname = \"{name}\"\nline_rate = {LINE}\ntrust = [\"pcp\"]\npeer_reaction = \"20us\"\n"
         );
     }
