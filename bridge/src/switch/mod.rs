@@ -9,7 +9,7 @@
 
 pub mod books;
 mod checksum;
-mod classify;
+pub mod classify;
 mod control;
 mod egress;
 pub mod fdb;
