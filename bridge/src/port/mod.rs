@@ -20,6 +20,7 @@ pub mod packet;
 pub mod stream;
 mod sys;
 pub mod tap;
+pub mod veth;
 
 pub use error::OpenError;
 pub use open::{OpenContext, Opened, open};
