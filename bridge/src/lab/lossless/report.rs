@@ -335,22 +335,32 @@ fn hints(run: &Run<'_>, received: f64, end: &Sample) -> Vec<String> {
             units::grouped(overflows)
         ));
     }
-    for port in end.switches.iter().flat_map(|s| &s.ports).filter(|p| headroom_full(p) > 0) {
-        hints.push(format!(
-            "{} frames on their way to port {} found the headroom full: this machine paused too late",
-            units::grouped(headroom_full(port)),
-            port.name
-        ));
-    }
+    hints.extend(end.switches.iter().flat_map(unusual_drops));
     let line = run.args.rate.0 as f64;
     if received < FULL_USE * line {
+        let late = std::time::Duration::from_nanos(end.hosts.switch_late_ns);
         hints.push(format!(
-            "the slow link carried {} of {}: this machine is too slow for this rate, or busy with something else",
+            "the slow link carried {} of {} (the switches came late for {} in all): this machine is too slow for this \
+             rate, or busy with something else",
             units::rate(received),
-            units::configured_rate(Some(run.args.rate.0))
+            units::configured_rate(Some(run.args.rate.0)),
+            units::duration(late)
         ));
     }
     hints
+}
+
+/// What a switch dropped for another reason than the one that the lab is about, a full queue of a lossy class.
+fn unusual_drops(switch: &Snapshot) -> Vec<String> {
+    let usual = |reason: &str| matches!(reason, "queue_full" | "buffer_full");
+    let drops = |port: &Port| [port.rx_drops.clone(), port.tx_drops.clone()].concat();
+    let all = switch.ports.iter().flat_map(|port| drops(port).into_iter().map(move |drop| (port, drop)));
+    all.filter(|(_, drop)| drop.count.frames > 0 && !usual(&drop.reason))
+        .map(|(port, drop)| {
+            let frames = units::grouped(drop.count.frames);
+            format!("{} dropped {frames} frames at port {} ({}): {}", switch.name, port.name, drop.reason, drop.meaning)
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -47,7 +47,11 @@ impl Scene {
         let mut trunk = port("to-sw2", "frames only");
         trunk.priorities[0].tx = frames(hosts.classes[0].received.frames);
         let near = Snapshot { ports: vec![port("h1", self.guarantee), trunk], ..Snapshot::default() };
-        let mut far = Snapshot { ports: vec![port("to-sw1", "frames only"), port("sink", "none")], ..near.clone() };
+        let mut far = Snapshot {
+            name: "sw2".to_owned(),
+            ports: vec![port("to-sw1", "frames only"), port("sink", "none")],
+            ..near.clone()
+        };
         far.ports[0].priorities[0].group.xoff_tx = 7;
         Sample { hosts, switches: [near, far] }
     }
@@ -133,7 +137,7 @@ fn losses_of_hosts_and_full_headrooms_are_said() {
         end.switches[1].ports[1].tx_drops = vec![Drop { reason, meaning: String::new(), count: frames(5) }];
     });
     assert!(!report.passed);
-    for part in ["dropped 4 frames by themselves", "lost 3 reads", "5 frames on their way to port sink"] {
+    for part in ["dropped 4 frames by themselves", "lost 3 reads", "sw2 dropped 5 frames at port sink (headroom_full)"] {
         assert!(report.notes.iter().any(|n| n.contains(part)), "{part}: {:?}", report.notes);
     }
     assert_eq!(report.switches[1].ports[1].headroom_full_frames, 5);
