@@ -310,7 +310,9 @@ impl Port for VethPort {
             outcomes.extend(frames.iter().map(|_| TxOutcome::Refused));
             return;
         };
-        outcomes.extend(frames.iter().map(|frame| if xsk.put(frame.head(), frame.body(arena)) { TxOutcome::Sent } else { TxOutcome::Refused }));
+        outcomes.extend(frames.iter().map(|frame| {
+            if xsk.put(frame.head(), frame.body(arena)) { TxOutcome::Sent } else { TxOutcome::Refused }
+        }));
         self.send();
     }
 

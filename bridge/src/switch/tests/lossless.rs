@@ -235,7 +235,10 @@ fn a_paused_priority_waits_whole_while_others_pass() {
             let mut times = [0; 8];
             times[3] = 0xFFFF;
             (refreshes.get() <= 300).then(|| {
-                (Packet::plain(Frame::Pfc { enabled: 8, times }.emit([0; 6]).to_vec()).into(), now + us(16_700))
+                (
+                    Packet::plain(Frame::Pfc { enabled: 8, times }.emit([0; 6]).to_vec()).into(),
+                    now + us(16_700),
+                )
             })
         }),
     );
@@ -386,7 +389,10 @@ fn a_storm_can_be_ignored_or_only_told() {
             ms(1),
             Box::new(move |now| {
                 let times = [0xFFFF; 8];
-                Some((Packet::plain(Frame::Pfc { enabled: 8, times }.emit([0; 6]).to_vec()).into(), now + ms(15)))
+                Some((
+                    Packet::plain(Frame::Pfc { enabled: 8, times }.emit([0; 6]).to_vec()).into(),
+                    now + ms(15),
+                ))
             }),
         );
         sim.run_until(ms(2));
