@@ -301,8 +301,7 @@ async fn namespace_of(port: &PortConfig) -> Option<(u64, u64)> {
 }
 
 async fn interface_exists(port: &PortConfig) -> bool {
-    let Some(netns) = netns(port) else { return true };
-    let name = port.name.clone();
+    let (Some(netns), Some(name)) = (netns(port), interface(port)) else { return true };
     let look = move || Links::within(&netns, move |links| links.index(&name));
     matches!(tokio::task::spawn_blocking(look).await, Ok(Ok(_)))
 }
@@ -310,7 +309,18 @@ async fn interface_exists(port: &PortConfig) -> bool {
 /// The namespace of a port that is an interface.
 fn netns(port: &PortConfig) -> Option<NetnsRef> {
     match &port.kind {
-        PortKind::Tap { netns, .. } => NetnsRef::parse(netns.as_deref()).ok(),
+        PortKind::Tap { netns, .. } | PortKind::Veth { netns, .. } | PortKind::Packet { netns } => {
+            NetnsRef::parse(netns.as_deref()).ok()
+        }
+        PortKind::Stream { .. } => None,
+    }
+}
+
+/// The interface in that namespace.
+fn interface(port: &PortConfig) -> Option<String> {
+    match &port.kind {
+        PortKind::Tap { .. } | PortKind::Packet { .. } => Some(port.name.clone()),
+        PortKind::Veth { peer, .. } => Some(peer.clone()),
         PortKind::Stream { .. } => None,
     }
 }

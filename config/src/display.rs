@@ -96,14 +96,24 @@ impl Display for PortKind {
         match self {
             Self::Tap { netns, offload } => {
                 f.write_str("tap")?;
-                if let Some(netns) = netns {
-                    write!(f, " in {netns}")?;
-                }
+                place(f, netns.as_deref())?;
                 f.write_str(if *offload { "" } else { ", no offload" })
+            }
+            Self::Veth { netns, peer } => {
+                write!(f, "veth to {peer}")?;
+                place(f, netns.as_deref())
+            }
+            Self::Packet { netns } => {
+                f.write_str("packet")?;
+                place(f, netns.as_deref())
             }
             Self::Stream { endpoint } => write!(f, "stream, {endpoint}"),
         }
     }
+}
+
+fn place(f: &mut Formatter<'_>, netns: Option<&str>) -> fmt::Result {
+    netns.map_or(Ok(()), |netns| write!(f, " in {netns}"))
 }
 
 impl Display for PortVlan {

@@ -203,7 +203,7 @@ pub enum Trust {
 /// One port.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Port {
-    /// Name of the port: of the interface for `tap`; at most 15 bytes.
+    /// Name of the port: of the interface for `tap` and `packet`, of the switch's end for `veth`; at most 15 bytes.
     pub name: String,
     /// What the port is made of.
     pub kind: PortKind,
@@ -319,6 +319,18 @@ pub enum PortKind {
         netns: Option<String>,
         /// Superframes (TSO, USO and checksum offload); off when the host must see plain frames.
         offload: bool,
+    },
+    /// A veth pair, created if it does not exist: one end is the switch's, the other the host's.
+    Veth {
+        /// Network namespace of the host's end; `None`: ours. The switch's end is in ours.
+        netns: Option<String>,
+        /// Name of the host's end.
+        peer: String,
+    },
+    /// An Ethernet interface that exists, by a packet socket.
+    Packet {
+        /// Network namespace in which the interface lives; `None`: ours.
+        netns: Option<String>,
     },
     /// QEMU's `-netdev stream` protocol: each frame behind its length.
     Stream {

@@ -97,6 +97,10 @@ fn ports_take_their_own_settings_before_the_defaults() {
     assert!(vm1.trust.is_empty());
     let listen = StreamEndpoint::ListenUnix("/run/vm1.sock".into());
     assert_eq!(vm1.kind, PortKind::Stream { endpoint: listen });
+
+    let kind = |name: &str| config.port(name).expect("configured").kind.clone();
+    assert_eq!(kind("veth0"), PortKind::Veth { netns: Some("lab".into()), peer: "eth0".into() });
+    assert_eq!(kind("eth1"), PortKind::Packet { netns: Some("uplinks".into()) });
 }
 
 #[test]

@@ -31,13 +31,13 @@ const LIMIT: u32 = 256 << 20;
 const UNLIMITED: u64 = 40_000_000_000 / 8;
 
 /// Number of our `mq` root; that of queue p's bucket is `BUCKET + p`.
-const ROOT: u32 = 0xDCB0;
+pub(super) const ROOT: u32 = 0xDCB0;
 const BUCKET: u32 = 0xDCB8;
-const TC_H_ROOT: u32 = u32::MAX;
+pub(super) const TC_H_ROOT: u32 = u32::MAX;
 /// Length of `struct tcmsg`.
 const TCMSG: usize = 20;
-const TCA_KIND: u16 = 1;
-const TCA_OPTIONS: u16 = 2;
+pub(super) const TCA_KIND: u16 = 1;
+pub(super) const TCA_OPTIONS: u16 = 2;
 const TCA_TBF_PARMS: u16 = 1;
 const TCA_TBF_RATE64: u16 = 4;
 const TCA_TBF_BURST: u16 = 6;
@@ -159,7 +159,7 @@ fn bucket(index: u32, queue: u32, flags: u16, state: State) -> Message {
         })
 }
 
-fn tcmsg(index: u32, handle: u32, parent: u32) -> Vec<u8> {
+pub(super) fn tcmsg(index: u32, handle: u32, parent: u32) -> Vec<u8> {
     let mut fixed = vec![libc::AF_UNSPEC as u8, 0, 0, 0];
     for number in [index, handle, parent, 0] {
         fixed.extend(number.to_ne_bytes());

@@ -50,6 +50,12 @@ pub struct Wanted<'a> {
 #[derive(Debug)]
 pub struct Obstacle(String);
 
+impl Obstacle {
+    pub(super) fn new(sentence: String) -> Obstacle {
+        Obstacle(sentence)
+    }
+}
+
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

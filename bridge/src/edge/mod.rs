@@ -19,10 +19,14 @@ mod journal;
 mod kick;
 mod netlink;
 mod packet;
+mod queues;
+mod shared;
 pub mod steer;
+mod veth;
 
 pub use clamp::{GSO_MAX, open_rate};
 pub use gates::{Cost, Gates};
 pub use host::{HostEdge, Obstacle, Wanted};
 pub use journal::{Journal, default_directory, restore_all};
 pub use kick::{Cookie, Kick};
+pub use veth::{VethHost, Wake};

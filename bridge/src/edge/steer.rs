@@ -20,7 +20,7 @@ pub enum Mark {
     Pcp,
     /// The DSCP of an IP header, behind up to four tags.
     Dscp,
-    /// What the sending program has set by `SO_PRIORITY`; above 7 counts as not set. No mark on the wire: only the queue
+    /// What the sending program has set by `SO_PRIORITY`; 0 and above 7 count as not set. No mark on the wire: only the queue
     /// tells the switch.
     Socket,
 }
@@ -64,6 +64,11 @@ impl Program {
     /// What is missing.
     pub fn load(&self, kind: Kind) -> Result<std::os::fd::OwnedFd, LoadError> {
         load(kind, &self.instructions)
+    }
+
+    /// Its instructions, to be a function of another program.
+    pub fn instructions(&self) -> &[Instruction] {
+        &self.instructions
     }
 
     /// Number of instructions.
@@ -134,6 +139,7 @@ pub fn compile(spec: &SteerSpec) -> Program {
             Mark::Dscp => dscp(&mut a, &spec.dscp_map, next),
             Mark::Socket => {
                 a.load(Width::Word, R0, FRAME, context::PRIORITY);
+                a.jump_number(Jump::Equal, R0, 0, next);
                 a.jump_number(Jump::Greater, R0, 7, next);
                 a.exit();
             }

@@ -33,7 +33,7 @@ pub struct LinkInfo {
 /// A connection to the kernel's interfaces in one namespace. Its methods block; they must not be called inside an async
 /// runtime.
 pub struct Links {
-    handle: Handle,
+    pub(super) handle: Handle,
     runtime: Runtime,
 }
 
@@ -69,7 +69,7 @@ impl Links {
         Ok(Links { handle, runtime })
     }
 
-    fn run<T>(
+    pub(super) fn run<T>(
         &self,
         what: impl FnOnce() -> String,
         work: impl Future<Output = std::result::Result<T, rtnetlink::Error>>,

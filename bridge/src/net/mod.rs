@@ -8,12 +8,16 @@
 use std::fmt;
 use std::io;
 
+mod features;
 mod link;
 mod netns;
 pub mod sysctl;
+mod veth;
 
+pub use features::{Feature, Features};
 pub use link::{LinkInfo, Links};
 pub use netns::{Netns, NetnsRef, in_netns};
+pub use veth::{VethEnd, VethPair};
 
 /// Why a change in the network failed: a sentence for a person, and what the kernel said.
 #[derive(Debug)]

@@ -13,6 +13,16 @@ pub fn write(key: &str, value: &str) -> Result<()> {
     fs::write(&path, value).map_err(|e| Error::new(format!("{path} can't be set to {value}"), e))
 }
 
+/// Reads `/proc/sys/net/<key>`.
+///
+/// # Errors
+/// When the key does not exist or may not be read.
+pub fn read(key: &str) -> Result<String> {
+    let path = format!("/proc/sys/net/{key}");
+    let value = fs::read_to_string(&path).map_err(|e| Error::new(format!("{path} can't be read"), e))?;
+    Ok(value.trim().to_owned())
+}
+
 /// Stops IPv6 on an interface (or on `all` and `default`), so that it sends nothing by itself.
 /// A kernel without IPv6 has nothing to stop.
 ///

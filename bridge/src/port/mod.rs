@@ -13,11 +13,14 @@ use dcbridge_scheduler::{FrameId, Priority};
 use crate::arena::Arena;
 
 mod error;
+mod interface;
 pub mod memory;
 mod open;
+pub mod packet;
 pub mod stream;
 mod sys;
 pub mod tap;
+pub mod veth;
 
 pub use error::OpenError;
 pub use open::{OpenContext, Opened, open};

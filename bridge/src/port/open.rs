@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use dcbridge_config::{Config, PortKind, PrioritySet};
 use dcbridge_scheduler::Priority;
 
+use super::packet::PacketOptions;
 use super::tap::{self, Backpressure, TapOptions};
-use super::{OpenError, Port, stream};
+use super::veth::VethOptions;
+use super::{OpenError, Port, packet, stream, veth};
 use crate::edge;
+use crate::edge::steer::{Mark, SteerSpec};
 use crate::net::NetnsRef;
 
 /// What a port has to know of the whole switch.
@@ -31,6 +34,19 @@ impl OpenContext {
             pcp_map: config.maps.pcp_to_priority.map(Priority::new),
             dscp_map: config.maps.dscp_to_priority.map(Priority::new),
             journal: edge::default_directory(),
+        }
+    }
+
+    /// Which queue of a veth pair a frame goes to. What no trusted mark says, the sending program may (`SO_PRIORITY`).
+    fn steering(&self, port: &dcbridge_config::Port) -> SteerSpec {
+        let never_paused = Priority::all().rev().find(|p| !self.lossless.contains(p.get()));
+        SteerSpec {
+            trust: port.trust.iter().map(|&trust| trust.into()).chain([Mark::Socket]).collect(),
+            pcp_map: self.pcp_map,
+            dscp_map: self.dscp_map,
+            default: Priority::new(port.default_priority),
+            control: never_paused.unwrap_or(Priority::new(7)),
+            kick: None,
         }
     }
 
@@ -80,6 +96,26 @@ pub fn open(port: &dcbridge_config::Port, context: &OpenContext) -> Result<Opene
             })?;
             let notes = tap.notes().to_vec();
             Ok(Opened { port: Box::new(tap), notes })
+        }
+        PortKind::Packet { netns } => {
+            let packet = packet::open(&PacketOptions {
+                name: port.name.clone(),
+                netns: NetnsRef::parse(netns.as_deref())?,
+                mtu: port.mtu,
+            })?;
+            let notes = packet.notes().to_vec();
+            Ok(Opened { port: Box::new(packet), notes })
+        }
+        PortKind::Veth { netns, peer } => {
+            let veth = veth::open(&VethOptions {
+                name: port.name.clone(),
+                netns: NetnsRef::parse(netns.as_deref())?,
+                peer: peer.clone(),
+                mtu: port.mtu,
+                steering: context.steering(port),
+            })?;
+            let notes = veth.notes().to_vec();
+            Ok(Opened { port: Box::new(veth), notes })
         }
         PortKind::Stream { endpoint } => {
             Ok(Opened { port: Box::new(stream::open(endpoint)?), notes: Vec::new() })

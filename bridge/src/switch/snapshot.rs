@@ -54,6 +54,8 @@ impl Switch {
             name: config.name.clone(),
             kind: match config.kind {
                 config::PortKind::Tap { .. } => "tap",
+                config::PortKind::Veth { .. } => "veth",
+                config::PortKind::Packet { .. } => "packet",
                 config::PortKind::Stream { .. } => "stream",
             }
             .to_owned(),

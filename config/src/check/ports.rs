@@ -15,6 +15,8 @@ use crate::schema::{Opt, Reader, Section};
 const PORTS_MAX: usize = 256;
 /// The MTU of a Linux interface that nobody configured.
 const MTU_DEFAULT: u16 = 1500;
+/// A frame with its tag, the room in front of it and the kernel's own record share one page of 4096 bytes.
+const VETH_MTU_MAX: u16 = 3500;
 
 /// The ports of the file, as many as can be; empty when it has none that can be looked at.
 pub(super) fn sections(file: &File) -> &[PortSection] {
@@ -71,7 +73,7 @@ fn port(raw: &PortSection, defaults: &DefaultsSection, default_mtu: u16, cx: &mu
         |(vlan, span)| (vlan, Some(span)),
     );
     let kind = kind(raw, defaults, cx);
-    Port {
+    let port = Port {
         name: raw.name.value().map_or_else(String::new, |name| name.0.clone()),
         line_rate: raw.line_rate.value().unwrap_or(&defaults.line_rate.value).0,
         mtu: mtu(&raw.mtu, &raw.jumbo_packet, cx).unwrap_or(default_mtu),
@@ -89,7 +91,9 @@ fn port(raw: &PortSection, defaults: &DefaultsSection, default_mtu: u16, cx: &mu
         peer_reaction: flow::reaction(raw.peer_reaction.or(&defaults.peer_reaction).value(), &kind),
         headroom_bytes: raw.headroom.or(&defaults.headroom).value().map(|size| size.0),
         kind,
-    }
+    };
+    check_veth_mtu(raw, defaults, &port, cx);
+    port
 }
 
 /// A list of marks in which each may be once.
@@ -132,33 +136,78 @@ fn mtu(mtu: &Opt<Mtu>, jumbo: &Opt<JumboPacket>, cx: &mut Reader) -> Option<u16>
 }
 
 fn kind(raw: &PortSection, defaults: &DefaultsSection, cx: &mut Reader) -> PortKind {
-    if raw.r#type.value.0 == Kind::Tap {
-        for (key, span) in [("listen", raw.listen.span()), ("connect", raw.connect.span())] {
-            let (Some(span), false) = (span, raw.r#type.bad) else {
-                continue;
-            };
-            cx.report(
-                Diagnostic::error(span, format!("a TAP port cannot `{key}`"))
-                    .label("only for stream ports")
-                    .also(raw.r#type.span.clone(), "a TAP")
-                    .help("write `type = \"stream\"`"),
-            );
-        }
-        return PortKind::Tap {
-            netns: raw.netns.or(&defaults.netns).value().map(|netns| netns.0.clone()),
-            offload: raw.offload.value().copied().unwrap_or(defaults.offload.value),
-        };
+    let kind = raw.r#type.value.0;
+    if !raw.r#type.bad {
+        check_keys(kind, raw, cx);
     }
-    for (key, span) in [("netns", raw.netns.span()), ("offload", raw.offload.span())] {
-        let Some(span) = span else { continue };
+    let netns = || raw.netns.or(&defaults.netns).value().map(|netns| netns.0.clone());
+    match kind {
+        Kind::Tap => PortKind::Tap {
+            netns: netns(),
+            offload: raw.offload.value().copied().unwrap_or(defaults.offload.value),
+        },
+        Kind::Veth => PortKind::Veth { netns: netns(), peer: peer(raw, defaults, cx) },
+        Kind::Packet => PortKind::Packet { netns: netns() },
+        Kind::Stream => PortKind::Stream { endpoint: endpoint(raw, cx) },
+    }
+}
+
+/// Keys that only some kinds of ports have.
+fn check_keys(kind: Kind, raw: &PortSection, cx: &mut Reader) {
+    let keys: [(_, _, &[Kind]); 5] = [
+        ("listen", raw.listen.span(), &[Kind::Stream]),
+        ("connect", raw.connect.span(), &[Kind::Stream]),
+        ("netns", raw.netns.span(), &[Kind::Tap, Kind::Veth, Kind::Packet]),
+        ("offload", raw.offload.span(), &[Kind::Tap]),
+        ("peer", raw.peer.span(), &[Kind::Veth]),
+    ];
+    for (key, span, kinds) in keys {
+        let (Some(span), false) = (span, kinds.contains(&kind)) else { continue };
+        let words: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+        let other = match kinds {
+            [only @ (Kind::Stream | Kind::Veth)] => format!(", or write `type = \"{}\"`", only.name()),
+            _ => String::new(),
+        };
         cx.report(
-            Diagnostic::error(span, format!("a stream port has no `{key}`"))
-                .label("only for TAP ports")
-                .also(raw.r#type.span.clone(), "a stream")
-                .help("remove it"),
+            Diagnostic::error(span, format!("a {} port has no `{key}`", kind.name()))
+                .label(format!("only for {} ports", words.join(", ")))
+                .also(raw.r#type.span.clone(), format!("a {}", kind.name()))
+                .help(format!("remove it{other}")),
         );
     }
-    PortKind::Stream { endpoint: endpoint(raw, cx) }
+}
+
+/// Name of the host's end of a veth pair, and what such a port can't be.
+fn peer(raw: &PortSection, defaults: &DefaultsSection, cx: &mut Reader) -> String {
+    let name = raw.name.value().map_or_else(String::new, |name| name.0.clone());
+    let peer = raw.peer.value().map_or_else(|| name.clone(), |peer| peer.0.clone());
+    let elsewhere = raw.netns.is_bad() || raw.netns.or(&defaults.netns).value().is_some();
+    if peer == name && !elsewhere && !raw.peer.is_bad() && !raw.name.is_bad() {
+        let place = raw.peer.span().unwrap_or_else(|| raw.place.clone());
+        cx.report(
+            Diagnostic::error(place, "both ends of a veth pair in one namespace have one name")
+                .label(format!("the port's end is {name} too"))
+                .help(
+                    "name the host's end (`peer = \"eth0\"`), or put it into a namespace (`netns = \"h1\"`)",
+                ),
+        );
+    }
+    peer
+}
+
+/// A veth pair that is read by AF_XDP takes no longer frames.
+fn check_veth_mtu(raw: &PortSection, defaults: &DefaultsSection, port: &Port, cx: &mut Reader) {
+    if !matches!(port.kind, PortKind::Veth { .. }) || port.mtu <= VETH_MTU_MAX {
+        return;
+    }
+    let own = raw.mtu.span().or_else(|| raw.jumbo_packet.span());
+    let place = own.or_else(|| defaults.mtu.span()).or_else(|| defaults.jumbo_packet.span());
+    cx.report(
+        Diagnostic::error(place.unwrap_or_else(|| raw.place.clone()), "an MTU that no veth port can have")
+            .label(format!("the kernel's limit for AF_XDP is {VETH_MTU_MAX}"))
+            .also(raw.r#type.span.clone(), "a veth")
+            .help(format!("write `mtu = {VETH_MTU_MAX}` for this port, or make it a `tap`")),
+    );
 }
 
 fn endpoint(raw: &PortSection, cx: &mut Reader) -> StreamEndpoint {

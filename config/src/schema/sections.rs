@@ -246,7 +246,7 @@ section! {
         trust: List<OneOf<Trust>> = List(vec![(OneOf(Trust::Pcp), 0..0), (OneOf(Trust::Dscp), 0..0)]);
         /// Priority of frames that nothing else decides.
         default_priority: Priority = Int(0);
-        /// Network namespace of TAP ports.
+        /// Network namespace of ports that are interfaces.
         netns: Netns => "the namespace of dcbridge";
         /// Superframes of TAP ports.
         offload: bool = true;
@@ -279,20 +279,37 @@ section! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Tap,
+    Veth,
+    Packet,
     Stream,
 }
 
+impl Kind {
+    /// As people write it in a sentence.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tap => "TAP",
+            Self::Veth => "veth",
+            Self::Packet => "packet",
+            Self::Stream => "stream",
+        }
+    }
+}
+
 impl Word for Kind {
-    const WORDS: &'static [(&'static str, Self)] = &[("tap", Self::Tap), ("stream", Self::Stream)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("tap", Self::Tap), ("veth", Self::Veth), ("packet", Self::Packet), ("stream", Self::Stream)];
 }
 
 section! {
     /// A port of the switch.
     struct PortSection in "[[port]]" {
-        /// Name of the port; for a TAP the name of the interface. Unique.
+        /// Name of the port; for "tap" and "packet" that of the interface, for "veth" that of the switch's end. Unique.
         name: InterfaceName: required;
-        /// "tap" is a TAP interface, created if it does not exist; "stream" is a socket that speaks QEMU's `-netdev stream` protocol, and joins two switches as well.
+        /// "tap" is a TAP interface, created if it does not exist. "veth" is a veth pair, made if it does not exist, that a namespace or container uses like any interface: its sender blocks at once, priority by priority, where the switch has no room (needs root, Linux 6.16 and an MTU of at most 3500). "packet" is any Ethernet interface that exists, such as a network card; whoever sends there can only be asked to pause, by PFC frames. "stream" is a socket that speaks QEMU's `-netdev stream` protocol, and joins two switches as well.
         r#type: OneOf<Kind> = OneOf(Kind::Tap);
+        /// Name of the host's end of a veth pair.
+        peer: InterfaceName => "the name of the port; without a `netns` there is no default";
         /// Where a stream port waits for its peer, one at a time.
         listen: Endpoint => "none; a stream port has this or `connect`";
         /// Where a stream port finds its peer; tried again whenever the peer is lost.
@@ -307,7 +324,7 @@ section! {
         trust: List<OneOf<Trust>> => "[defaults]";
         /// Priority of frames that neither a policy nor a trusted mark decides.
         default_priority: Priority => "[defaults]";
-        /// Network namespace of the TAP: a name, a path, or "pid:N".
+        /// Network namespace of the interface; for "veth" of the host's end (the other is in the namespace of dcbridge): a name, a path, or "pid:N".
         netns: Netns => "[defaults]";
         /// Superframes (TSO, USO, checksum offload) on a TAP: an order of magnitude faster. Turn it off to see plain frames with finished checksums in captures on the host.
         offload: bool => "[defaults]";
@@ -319,11 +336,11 @@ section! {
         rewrite: List<OneOf<Trust>> => "[defaults]";
         /// VLAN membership, or "transparent": frames of every VLAN pass with the tag they came with.
         vlan: VlanSetting => "[defaults]";
-        /// Which pauses the port sends when a lossless priority group is full, and obeys when its peer sends them: "pfc" pauses by priority (802.1Q 36), "pause" the whole port (802.3x) for a peer that knows nothing else, "off" none: lossless classes then lose what comes in here.
+        /// Which pauses the port sends when a lossless priority group is full, and obeys when its peer sends them: "pfc" pauses by priority (802.1Q 36), "pause" the whole port (802.3x) for a peer that knows nothing else, "off" none: nobody is paused, and lossless classes lose what comes in here beyond the buffer. A host is paused by its own device where that can be done (a TAP with a queue per priority, a stream that is not read), else by frames.
         flow_control: OneOf<Flow> => "[defaults]";
         /// Priorities whose PFC pauses are obeyed; pauses of others are counted only. "lossless" stands for those of the lossless classes. "all" here with `pfc_transmit = "lossless"` is what SONiC calls asymmetric PFC: a host may stop anything, the switch stops only what it promises to keep.
         pfc_receive: PausedPriorities => "[defaults]";
-        /// Priorities for which PFC pauses are sent. Only groups of lossless classes ever pause; one that is not named here is dropped when its buffer is full.
+        /// Priorities for which PFC pauses are sent. Only lossless classes ever pause; here, one that is not named is treated as if it were not lossless.
         pfc_transmit: PausedPriorities => "[defaults]";
         /// Rate at which pause quanta are counted, one being 512 bits. Both ends must agree: on a link to a physical port it is that port's speed, whatever `line_rate` emulates. Slower makes the longest pause longer (65535 quanta: 3.36 ms at 10Gbit, 33.6 ms at 1Gbit).
         pfc_rate: PauseRate => "[defaults]";

@@ -1,5 +1,7 @@
 //! Writes a program instruction by instruction; jumps go to labels that may come later.
 
+use std::os::fd::{AsRawFd, BorrowedFd};
+
 use super::instruction::{Alu, Helper, Instruction, Jump, Register, Width};
 
 /// A place in a program.
@@ -14,6 +16,8 @@ pub struct Assembler {
     labels: Vec<Option<usize>>,
     /// Jumps and where they go.
     jumps: Vec<(usize, Label)>,
+    /// Calls of the function behind the program.
+    calls: Vec<usize>,
 }
 
 impl Assembler {
@@ -52,6 +56,27 @@ impl Assembler {
     /// `to = number`
     pub fn load_number(&mut self, to: Register, number: u64) {
         self.instructions.extend(Instruction::load_number(to, number));
+    }
+
+    /// `*(width *)(to + offset) = from`
+    pub fn store(&mut self, width: Width, to: Register, offset: i16, from: Register) {
+        self.instructions.push(Instruction::store(width, to, offset, from));
+    }
+
+    /// `to = map`, for calls; the map must be open when the program is loaded.
+    pub fn load_map(&mut self, to: Register, map: BorrowedFd<'_>) {
+        self.instructions.extend(Instruction::load_map(to, map.as_raw_fd()));
+    }
+
+    /// `to = address of the value of map`, an array of one entry.
+    pub fn load_map_value(&mut self, to: Register, map: BorrowedFd<'_>) {
+        self.instructions.extend(Instruction::load_map_value(to, map.as_raw_fd()));
+    }
+
+    /// Calls the function that `finish_with` puts behind the program: argument in `R1`, the answer in `R0`.
+    pub fn call_function(&mut self) {
+        self.calls.push(self.instructions.len());
+        self.instructions.push(Instruction::call_own(0));
     }
 
     /// Makes two bytes that were loaded in network order a number.
@@ -98,5 +123,19 @@ impl Assembler {
             self.instructions[at] = self.instructions[at].with_offset(distance);
         }
         self.instructions
+    }
+
+    /// The program with `function` behind it.
+    ///
+    /// # Panics
+    /// As `finish`.
+    pub fn finish_with(mut self, function: &[Instruction]) -> Vec<Instruction> {
+        let behind = self.instructions.len();
+        for at in std::mem::take(&mut self.calls) {
+            self.instructions[at] = Instruction::call_own((behind - at - 1) as i32);
+        }
+        let mut program = self.finish();
+        program.extend_from_slice(function);
+        program
     }
 }

@@ -74,6 +74,10 @@ pub enum Helper {
     VlanPush = 18,
     /// `bpf_skb_load_bytes(skb, offset, to, len)`: 0, or negative when the frame is shorter.
     LoadBytes = 26,
+    /// `bpf_redirect_map(map, key, otherwise)`: what an XDP program answers.
+    RedirectMap = 51,
+    /// `bpf_ringbuf_output(map, from, len, flags)`
+    RingOutput = 130,
 }
 
 /// One encoded instruction, as the kernel wants it.
@@ -88,6 +92,7 @@ pub struct Instruction {
 
 const CLASS_LD: u8 = 0x00;
 const CLASS_LDX: u8 = 0x01;
+const CLASS_STX: u8 = 0x03;
 const CLASS_JMP: u8 = 0x05;
 const CLASS_ALU: u8 = 0x04;
 const CLASS_ALU64: u8 = 0x07;
@@ -97,6 +102,10 @@ const CALL: u8 = 0x80;
 const EXIT: u8 = 0x90;
 const JUMP_ALWAYS: u8 = 0x00;
 const TO_BIG_ENDIAN: u8 = 0xd8;
+/// `BPF_PSEUDO_*`, in place of a source register: what the immediate is.
+const MAP_DESCRIPTOR: Register = Register::R1;
+const MAP_VALUE: Register = Register::R2;
+const OWN_FUNCTION: Register = Register::R1;
 
 impl Instruction {
     fn new(code: u8, to: Register, from: Register, offset: i16, immediate: i32) -> Instruction {
@@ -131,6 +140,28 @@ impl Instruction {
             Instruction::new(code, to, Register::R0, 0, number as u32 as i32),
             Instruction { immediate: (number >> 32) as u32 as i32, ..Instruction::default() },
         ]
+    }
+
+    /// `*(width *)(to + offset) = from`
+    pub(super) fn store(width: Width, to: Register, offset: i16, from: Register) -> Instruction {
+        Instruction::new(CLASS_STX | MODE_MEM | width as u8, to, from, offset, 0)
+    }
+
+    /// Both halves of `to = the map behind descriptor fd`, for calls.
+    pub(super) fn load_map(to: Register, fd: i32) -> [Instruction; 2] {
+        let code = CLASS_LD | Width::Double as u8;
+        [Instruction::new(code, to, MAP_DESCRIPTOR, 0, fd), Instruction::default()]
+    }
+
+    /// Both halves of `to = address of the first value of the array behind descriptor fd`.
+    pub(super) fn load_map_value(to: Register, fd: i32) -> [Instruction; 2] {
+        let code = CLASS_LD | Width::Double as u8;
+        [Instruction::new(code, to, MAP_VALUE, 0, fd), Instruction::default()]
+    }
+
+    /// Calls a function of the program, `distance` instructions behind the next one.
+    pub(super) fn call_own(distance: i32) -> Instruction {
+        Instruction::new(CLASS_JMP | CALL, Register::R0, OWN_FUNCTION, 0, distance)
     }
 
     /// Network order to numbers, of the low `bits` (16 or 32).

@@ -16,12 +16,17 @@ pub enum Kind {
     SocketFilter = 1,
     /// May change a frame, answers what becomes of it: 0, it goes on.
     Classifier = 3,
+    /// Sees a frame before the stack does, answers what becomes of it.
+    Xdp = 6,
 }
 
 const PROG_LOAD: libc::c_int = 5;
 const PROG_TEST_RUN: libc::c_int = 10;
 const LINK_CREATE: libc::c_int = 28;
 const TCX_EGRESS: u32 = 47;
+const XDP: u32 = 37;
+/// In the driver, not behind it.
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 const LOG: usize = 64 * 1024;
 
 #[derive(Default)]
@@ -92,7 +97,7 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-fn bpf<T>(command: libc::c_int, attributes: &mut T) -> Result<libc::c_long, Errno> {
+pub(super) fn bpf<T>(command: libc::c_int, attributes: &mut T) -> Result<libc::c_long, Errno> {
     // SAFETY: `attributes` is a zero-padded `union bpf_attr` of the command, of the length given; the buffers that it
     // points to outlive the call (each caller below holds them).
     let answer =
@@ -163,10 +168,24 @@ pub fn run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
 /// # Errors
 /// What the kernel says; before Linux 6.6 there is no such place.
 pub fn attach_egress(program: BorrowedFd<'_>, interface: u32) -> io::Result<OwnedFd> {
+    attach(program, interface, TCX_EGRESS, 0)
+}
+
+/// Lets a [`Kind::Xdp`] see every frame that interface number `interface` of the calling thread's namespace receives, in
+/// its driver, until the descriptor is closed.
+///
+/// # Errors
+/// What the kernel says; `EBUSY`: there is another one.
+pub fn attach_xdp(program: BorrowedFd<'_>, interface: u32) -> io::Result<OwnedFd> {
+    attach(program, interface, XDP, XDP_FLAGS_DRV_MODE)
+}
+
+fn attach(program: BorrowedFd<'_>, interface: u32, attach_type: u32, flags: u32) -> io::Result<OwnedFd> {
     let mut attributes = LinkAttributes {
         program: program.as_raw_fd() as u32,
         interface,
-        attach_type: TCX_EGRESS,
+        attach_type,
+        flags,
         ..LinkAttributes::default()
     };
     let fd = bpf(LINK_CREATE, &mut attributes)?;
