@@ -117,12 +117,13 @@ fn pause_udp(what: &str, mtu: u16, payload: usize, segments: usize) {
     let drops = pump.control.host_drops.load(Relaxed);
     let set_gate = pump.control.set_gate_total_ns.load(Relaxed) / (2 * PAUSES);
     let set_gate_max = pump.control.set_gate_ns.load(Relaxed) / 1000;
+    let pump_stall = pump.control.longest_stall_ns.load(Relaxed);
     let port = pump.end();
     let cost = port.edge().expect("an edge").gates_state().cost();
     println!(
         "{what}: {} + {} datagrams; behind a gate at most {most_frames} frames, {most_bytes} bytes (stated {residual_bytes}); \
          the last after {} (p50, p99, max us); resumed after {}; set_gate {set_gate} ns, max {set_gate_max} us; \
-         a change {:?}, slowest {:?}; kicks {}",
+         a change {:?}, slowest {:?}; kicks {}; longest stall {pump_stall} ns",
         sent[0],
         sent[1],
         spread(&mut last),
@@ -131,7 +132,11 @@ fn pause_udp(what: &str, mtu: u16, payload: usize, segments: usize) {
         cost.slowest,
         port.kicks(),
     );
-    assert_eq!(came, sent, "what was sent has come");
+    let stall = Duration::from_nanos(pump_stall);
+    assert_eq!(
+        came, sent,
+        "what was sent has come (the loop stood still for {stall:?}, a ring outlasts {STALL:?})"
+    );
     assert_eq!(missing, [0, 0]);
     assert_eq!(drops, 0);
     // What is said holds while a change takes 5 ms at most; a crowded machine may take longer.

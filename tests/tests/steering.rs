@@ -122,7 +122,9 @@ fn the_program_answers_what_the_classifier_does() {
             };
             // The kernel runs no program over an IP header that is cut; behind a tag it does.
             let Ok(frame) = parse(&bytes, &VnetHeader::default()) else { return Ok(()) };
-            prop_assume!(!cut);
+            if cut {
+                return Ok(());
+            }
             for (port, program) in programs.iter().enumerate() {
                 let expected = match outer {
                     // Never forwarded, so never classified.

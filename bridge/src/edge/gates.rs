@@ -153,9 +153,9 @@ impl Hand {
 }
 
 /// Lets the calling thread run as soon as it is woken, before all ordinary work: what it does is short, and the host
-/// sends until it is done. Without the right to do so (`CAP_SYS_NICE`) it takes its turn.
+/// sends until it is done. One step above a worker that may have asked for the same. Without the right to do so (`CAP_SYS_NICE`) it takes its turn.
 fn hurry() {
-    let priority = libc::sched_param { sched_priority: 1 };
+    let priority = libc::sched_param { sched_priority: 2 };
     // SAFETY: the parameters outlive the call; it changes an attribute of the calling thread only.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) };
 }

@@ -95,8 +95,8 @@ impl Guard {
 
     fn look(&mut self, left: u8, now: impl FnOnce() -> Instant) {
         self.full &= left;
-        self.left = left;
-        if left == 0 {
+        let before = std::mem::replace(&mut self.left, left);
+        if before | left == 0 {
             return;
         }
         let now = now();
