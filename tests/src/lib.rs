@@ -8,3 +8,4 @@ pub mod privilege;
 pub mod pump;
 pub mod taps;
 pub mod traffic;
+pub mod veths;

@@ -14,6 +14,7 @@
 //!
 //! What must not enter: what priority a frame has (`edge::steer`).
 
+mod bell;
 mod memory;
 mod napi;
 mod open;
@@ -27,6 +28,7 @@ use dcbridge_scheduler::Priority;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{Expiration, TimerFd, TimerSetTimeFlags};
 
+use self::bell::Bell;
 use self::open::Setup;
 use self::socket::Xsk;
 use super::interface::{self, State};
@@ -40,6 +42,8 @@ pub use open::{MTU_MAX, open};
 
 /// Queues, one per priority.
 const QUEUES: usize = 8;
+/// The one by which frames are sent.
+const SENDING: usize = 0;
 /// Frames that are taken at once.
 const TX_ROOM: usize = 64;
 /// How often an armed queue is looked at again, and when.
@@ -51,7 +55,7 @@ const TX_RETRY: Duration = Duration::from_micros(500);
 /// What a veth port is to be.
 #[derive(Clone, Debug)]
 pub struct VethOptions {
-    /// Name of the switch's end, in the calling thread's namespace.
+    /// Name of the switch's end.
     pub name: String,
     /// Namespace of the host's end.
     pub netns: NetnsRef,
@@ -63,10 +67,18 @@ pub struct VethOptions {
     pub steering: SteerSpec,
 }
 
+/// A queue of the switch's end.
+#[derive(Debug)]
+struct Queue {
+    xsk: Xsk,
+    bell: Bell,
+}
+
 /// An open veth port.
 #[derive(Debug)]
 pub struct VethPort {
-    xsks: Vec<Xsk>,
+    /// By priority.
+    queues: Vec<Queue>,
     wake: Wake,
     timer: TimerFd,
     timer_at: Option<Instant>,
@@ -84,16 +96,15 @@ pub struct VethPort {
     next: usize,
     /// Frames that were put and not yet sent.
     unsent: bool,
-    was_down: bool,
     guarantee: Guarantee,
     notes: Vec<String>,
-    /// Frames lost on the way to us, those of closed sockets first.
-    dropped: (u64, u64),
+    /// Frames lost on the way to us.
+    dropped: u64,
     /// Why nothing comes any more.
     closed: Option<String>,
     counters: VethCounters,
     /// Last: what was set up is undone when no socket is left.
-    setup: Setup,
+    _setup: Setup,
 }
 
 /// What a veth port has done.
@@ -110,28 +121,27 @@ pub struct VethCounters {
 }
 
 impl VethPort {
-    fn new(xsks: Vec<Xsk>, wake: Wake, setup: Setup) -> io::Result<VethPort> {
+    fn new(queues: Vec<Queue>, socket: OwnedFd, wake: Wake, setup: Setup) -> io::Result<VethPort> {
         let (index, cookie, guarantee) = (setup.index(), setup.cookie(), setup.guarantee());
         Ok(VethPort {
-            xsks,
+            queues,
             wake,
             timer: open::timer()?,
             timer_at: None,
             cookie,
             index,
-            socket: open::any_socket()?,
+            socket,
             hot: u8::MAX,
             retries: [0; QUEUES],
             served: u8::MAX,
             next: 0,
             unsent: false,
-            was_down: false,
             guarantee,
             notes: setup.notes().to_vec(),
-            dropped: (0, 0),
+            dropped: 0,
             closed: None,
             counters: VethCounters::default(),
-            setup,
+            _setup: setup,
         })
     }
 
@@ -147,7 +157,8 @@ impl VethPort {
 
     fn bell(&mut self, queue: usize) -> bool {
         self.counters.bells += 1;
-        self.xsks[queue].bell()
+        self.queues[queue].bell.ring();
+        !self.queues[queue].xsk.is_empty()
     }
 
     /// Leaves a queue that was found empty until its next frame. True: there is one already.
@@ -194,6 +205,8 @@ impl VethPort {
         }
         if self.timer_at.is_some_and(|at| at <= Instant::now()) {
             self.timer_at = None;
+            // It may be a little behind our clock; what it says then is heard the next time.
+            let _ = self.timer.wait();
             self.retry();
         }
     }
@@ -229,7 +242,7 @@ impl VethPort {
     /// Takes frames out of a queue that is served. False: the budget has ended, or memory.
     fn drain(&mut self, queue: usize, left: &mut usize, arena: &mut Arena, out: &mut Vec<RxFrame>) -> bool {
         loop {
-            while let Some(frame) = self.xsks[queue].peek() {
+            while let Some(frame) = self.queues[queue].xsk.peek() {
                 if *left == 0 {
                     return false;
                 }
@@ -238,7 +251,7 @@ impl VethPort {
                     out.push(RxFrame { id, queue: queue as u8 });
                     *left -= 1;
                 }
-                self.xsks[queue].take();
+                self.queues[queue].xsk.take();
             }
             if self.hot & (1 << queue) == 0 {
                 return true;
@@ -254,25 +267,11 @@ impl VethPort {
 
     /// Sends what was put; what the host has no room for is tried again.
     fn send(&mut self) {
-        self.unsent = !self.xsks[0].send();
-        self.xsks[0].reap();
-        if self.unsent || self.xsks[0].tx_room() < TX_ROOM {
+        self.unsent = !self.queues[SENDING].xsk.send();
+        self.queues[SENDING].xsk.reap();
+        if self.unsent || self.queues[SENDING].xsk.tx_room() < TX_ROOM {
             self.unsent = true;
             self.wake_in(TX_RETRY);
-        }
-    }
-
-    /// The switch's end was set down and up again: the kernel polls it anew, which the sockets must learn.
-    fn revive(&mut self) {
-        self.dropped.0 += self.dropped.1;
-        self.xsks.clear();
-        match self.setup.sockets() {
-            Ok(xsks) => {
-                self.xsks = xsks;
-                self.hot = u8::MAX;
-                self.unsent = false;
-            }
-            Err(error) => self.closed = Some(error.to_string()),
         }
     }
 
@@ -284,7 +283,7 @@ impl VethPort {
 impl Port for VethPort {
     fn rx(&mut self, serve: u8, budget: usize, arena: &mut Arena, out: &mut Vec<RxFrame>) -> RxStatus {
         let mut status = RxStatus { closed: self.closed(), ..RxStatus::default() };
-        if status.closed.is_some() || self.was_down {
+        if status.closed.is_some() {
             return status;
         }
         self.look(serve);
@@ -302,14 +301,15 @@ impl Port for VethPort {
     }
 
     fn tx_room(&self) -> usize {
-        self.xsks.first().map_or(0, |xsk| xsk.tx_room().min(TX_ROOM))
+        self.queues[SENDING].xsk.tx_room().min(TX_ROOM)
     }
 
     fn tx(&mut self, frames: &[TxDesc], arena: &mut Arena, outcomes: &mut Vec<TxOutcome>) {
-        let Some(xsk) = self.xsks.first_mut().filter(|_| self.closed.is_none() && !self.was_down) else {
+        if self.closed.is_some() {
             outcomes.extend(frames.iter().map(|_| TxOutcome::Refused));
             return;
-        };
+        }
+        let xsk = &mut self.queues[SENDING].xsk;
         outcomes.extend(frames.iter().map(|frame| match xsk.put(frame.head(), frame.body(arena)) {
             true => TxOutcome::Sent,
             false => TxOutcome::Refused,
@@ -329,14 +329,13 @@ impl Port for VethPort {
         let state = interface::state(self.socket.as_fd(), self.index);
         match state {
             State::Gone => self.closed = Some(interface::GONE.to_owned()),
-            State::Present { up: false, .. } => self.was_down = true,
-            State::Present { up: true, .. } if self.was_down => {
-                self.was_down = false;
-                self.revive();
+            // The kernel polls it anew when it is up again; bells would not know.
+            State::Present { up: false, .. } => {
+                self.closed = Some("the switch's end was set down".to_owned())
             }
             State::Present { .. } => {}
         }
-        if self.closed.is_some() || self.was_down {
+        if self.closed.is_some() {
             return state.link();
         }
         for queue in 0..QUEUES {
@@ -347,7 +346,7 @@ impl Port for VethPort {
         if self.served & self.hot != 0 {
             self.wake_in(Duration::ZERO);
         }
-        self.dropped.1 = self.xsks.iter().map(Xsk::dropped).sum();
+        self.dropped = self.queues.iter().map(|queue| queue.xsk.dropped()).sum();
         state.link()
     }
 
@@ -375,6 +374,6 @@ impl Port for VethPort {
     }
 
     fn host_edge_drops(&self) -> u64 {
-        self.dropped.0 + self.dropped.1
+        self.dropped
     }
 }
