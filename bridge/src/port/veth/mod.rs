@@ -10,7 +10,7 @@
 //!
 //! A queue is *hot* while it may have frames: then each `rx` rings its bell. Found empty it is armed and left alone; its
 //! next frame wakes the port. A frame that was past the place where the host's side looks at the flag but not yet in
-//! the ring makes no wake: therefore an armed queue is looked at again after 2 ms, three times, and then at each `tick`.
+//! the ring makes no wake: therefore an armed queue is looked at again after 2 ms, three times, and then about once a second.
 //!
 //! What must not enter: what priority a frame has (`edge::steer`).
 
@@ -49,6 +49,8 @@ const TX_ROOM: usize = 64;
 /// How often an armed queue is looked at again, and when.
 const RETRIES: u8 = 3;
 const RETRY: Duration = Duration::from_millis(2);
+/// Queues that a `tick` looks at.
+const LOOKED_AT: usize = 2;
 /// When frames that the host had no room for are tried again.
 const TX_RETRY: Duration = Duration::from_micros(500);
 
@@ -98,13 +100,15 @@ pub struct VethPort {
     unsent: bool,
     guarantee: Guarantee,
     notes: Vec<String>,
-    /// Frames lost on the way to us.
-    dropped: u64,
+    /// Frames lost on the way to us, by queue.
+    dropped: [u64; QUEUES],
+    /// The queue that `tick` looked at last.
+    looked_at: usize,
     /// Why nothing comes any more.
     closed: Option<String>,
     counters: VethCounters,
-    /// Last: what was set up is undone when no socket is left.
-    _setup: Setup,
+    /// What was set up, until the port is dropped.
+    setup: Option<Setup>,
 }
 
 /// What a veth port has done.
@@ -138,10 +142,11 @@ impl VethPort {
             unsent: false,
             guarantee,
             notes: setup.notes().to_vec(),
-            dropped: 0,
+            dropped: [0; QUEUES],
+            looked_at: 0,
             closed: None,
             counters: VethCounters::default(),
-            _setup: setup,
+            setup: Some(setup),
         })
     }
 
@@ -177,10 +182,11 @@ impl VethPort {
 
     /// Lets `rx` be called after `delay`, or earlier.
     fn wake_in(&mut self, delay: Duration) {
-        if self.timer_at.is_some() {
+        let at = Instant::now() + delay;
+        if self.timer_at.is_some_and(|earlier| earlier <= at) {
             return;
         }
-        self.timer_at = Some(Instant::now() + delay);
+        self.timer_at = Some(at);
         let delay = delay.max(Duration::from_nanos(1));
         // It only fails for times that are none.
         let _ = self.timer.set(Expiration::OneShot(TimeSpec::from(delay)), TimerSetTimeFlags::empty());
@@ -280,6 +286,26 @@ impl VethPort {
     }
 }
 
+impl Drop for VethPort {
+    fn drop(&mut self) {
+        let (queues, setup) = (std::mem::take(&mut self.queues), self.setup.take());
+        let Some(setup) = setup else { return };
+        if !setup.is_ours() {
+            // What belongs to others is put back before the process may end.
+            drop(queues);
+            drop(setup);
+            return;
+        }
+        // Deleting takes the kernel a tenth of a second, which a worker does not have. If the process ends meanwhile, the
+        // kernel does it. If there is no thread to be had, it is done here: the closure is dropped with what it holds.
+        let delete = move || {
+            drop(setup);
+            drop(queues);
+        };
+        let _ = std::thread::Builder::new().name("dcbridge-veth".to_owned()).spawn(delete);
+    }
+}
+
 impl Port for VethPort {
     fn rx(&mut self, serve: u8, budget: usize, arena: &mut Arena, out: &mut Vec<RxFrame>) -> RxStatus {
         let mut status = RxStatus { closed: self.closed(), ..RxStatus::default() };
@@ -338,15 +364,17 @@ impl Port for VethPort {
         if self.closed.is_some() {
             return state.link();
         }
-        for queue in 0..QUEUES {
-            if (self.served & !self.hot) & (1 << queue) != 0 {
-                self.find(queue);
+        // Some queues each time: with many ports this is all that they cost while nothing happens.
+        for _ in 0..LOOKED_AT {
+            self.looked_at = (self.looked_at + 1) % QUEUES;
+            if (self.served & !self.hot) & (1 << self.looked_at) != 0 {
+                self.find(self.looked_at);
             }
+            self.dropped[self.looked_at] = self.queues[self.looked_at].xsk.dropped();
         }
         if self.served & self.hot != 0 {
             self.wake_in(Duration::ZERO);
         }
-        self.dropped = self.queues.iter().map(|queue| queue.xsk.dropped()).sum();
         state.link()
     }
 
@@ -374,6 +402,6 @@ impl Port for VethPort {
     }
 
     fn host_edge_drops(&self) -> u64 {
-        self.dropped
+        self.dropped.iter().sum()
     }
 }

@@ -19,7 +19,7 @@ use crate::edge::bpf::{
 };
 use crate::edge::steer::SteerSpec;
 use crate::edge::{Cookie, Kick, VethHost, Wake};
-use crate::net::{Links, Netns, NetnsRef, VethEnd, VethPair, in_netns, sysctl};
+use crate::net::{Features, Links, Netns, NetnsRef, VethEnd, VethPair, in_netns, sysctl};
 use crate::port::{Guarantee, OpenError};
 
 /// The longest L3 MTU in bytes: a frame with its tag, the room in front of it and the kernel's own record share a page.
@@ -29,6 +29,8 @@ const ETHERNET_AND_TAG: usize = 18;
 const BACKPRESSURE_SINCE: (u32, u32) = (6, 16);
 /// How long the first frames may take through the kernel.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a pair may take to vanish.
+const CLOSING: Duration = Duration::from_millis(1500);
 /// Offset in `struct xdp_md`.
 const RX_QUEUE_INDEX: i16 = 16;
 const XDP_PASS: i32 = 2;
@@ -115,7 +117,7 @@ impl Setup {
         let here = NetnsRef::Open(Arc::new(Netns::anonymous(name)?));
         let (queues, mtu) = (QUEUES as u32, u32::from(options.mtu));
         let pair = VethPair { name, peer, peer_netns: &peer_netns, queues, mtu };
-        Links::within(&here, |links| links.add_veth_pair(&pair))?;
+        make(&here, &pair)?;
         Setup::new(options, here, there, true)
     }
 
@@ -173,6 +175,8 @@ impl Setup {
         let bells = (0..QUEUES).map(|_| Bell::new(name)).collect::<io::Result<Vec<_>>>();
         let bells = bells.map_err(failed("sockets that poll on demand"))?;
         self.teach(&bells)?;
+        // Frames come; the kernel would call the link down for up to a second more.
+        Features::open(name)?.carrier()?;
         // From now on each queue is polled once more by itself, at its next frame, and then only on demand.
         self.masked = Some(napi::mask(name).map_err(failed("polling on demand"))?);
         let mut queues = Vec::with_capacity(QUEUES);
@@ -212,6 +216,11 @@ impl Setup {
             std::thread::sleep(Duration::from_micros(500));
         }
         Ok(())
+    }
+
+    /// Whether the pair was made here.
+    pub(super) fn is_ours(&self) -> bool {
+        self.ours
     }
 
     pub(super) fn index(&self) -> u32 {
@@ -274,6 +283,19 @@ impl Drop for Setup {
 
 fn ipv6_key(name: &str) -> String {
     format!("ipv6/conf/{name}/disable_ipv6")
+}
+
+/// Makes a pair. The one of a port that was just closed may still be there: that is waited for.
+fn make(here: &NetnsRef, pair: &VethPair<'_>) -> Result<(), OpenError> {
+    let end = Instant::now() + CLOSING;
+    loop {
+        match Links::within(here, |links| links.add_veth_pair(pair)) {
+            Err(e) if e.kind() == Some(io::ErrorKind::AlreadyExists) && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            made => return Ok(made?),
+        }
+    }
 }
 
 /// Whether a pair that exists is the one that was meant, with as many queues as are needed.
