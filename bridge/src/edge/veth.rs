@@ -31,7 +31,7 @@ use super::shared::Shared;
 use super::steer::{SteerSpec, compile};
 use crate::net::{Feature, Features, Links};
 
-/// Offloads that don't survive AF_XDP: checksums would be left unfinished, and tags beside the frame be lost.
+/// Offloads that don't survive `AF_XDP`: checksums would be left unfinished, and tags beside the frame be lost.
 const OFF: [Feature; 6] = [
     ("tx-checksum-ipv4", false),
     ("tx-checksum-ipv6", false),

@@ -1,8 +1,8 @@
 //! Bells: how the kernel is asked to poll one queue of a device, once.
 //!
-//! A socket that busy-polls polls the queue that its last frame came by. AF_XDP sockets can't on a veth pair: they don't
+//! A socket that busy-polls polls the queue that its last frame came by. `AF_XDP` sockets can't on a veth pair: they don't
 //! learn which queue that is. UDP sockets do, from a frame that comes to them by the kernel's own stack. So each queue
-//! gets a UDP socket that receives a single broadcast through it, before AF_XDP takes all frames; from then on
+//! gets a UDP socket that receives a single broadcast through it, before `AF_XDP` takes all frames; from then on
 //! reading the socket, which never has anything, is the bell.
 
 use std::io;

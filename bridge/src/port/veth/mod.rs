@@ -1,4 +1,4 @@
-//! A veth pair as a port, read by AF_XDP with one queue per priority: not reading a queue stops its senders exactly.
+//! A veth pair as a port, read by `AF_XDP` with one queue per priority: not reading a queue stops its senders exactly.
 //!
 //! ```text
 //! host's end (edge::VethHost)  | switch's end
@@ -336,9 +336,9 @@ impl Port for VethPort {
             return;
         }
         let xsk = &mut self.queues[SENDING].xsk;
-        outcomes.extend(frames.iter().map(|frame| match xsk.put(frame.head(), frame.body(arena)) {
-            true => TxOutcome::Sent,
-            false => TxOutcome::Refused,
+        outcomes.extend(frames.iter().map(|frame| {
+            let taken = xsk.put(frame.head(), frame.body(arena));
+            if taken { TxOutcome::Sent } else { TxOutcome::Refused }
         }));
         self.send();
     }
@@ -357,7 +357,7 @@ impl Port for VethPort {
             State::Gone => self.closed = Some(interface::GONE.to_owned()),
             // The kernel polls it anew when it is up again; bells would not know.
             State::Present { up: false, .. } => {
-                self.closed = Some("the switch's end was set down".to_owned())
+                self.closed = Some("the switch's end was set down".to_owned());
             }
             State::Present { .. } => {}
         }

@@ -1,4 +1,4 @@
-//! The AF_XDP socket of one queue: system calls that have no safe wrapper, and the frames that go through its rings.
+//! The `AF_XDP` socket of one queue: system calls that have no safe wrapper, and the frames that go through its rings.
 //!
 //! The kernel copies frames between its buffers and ours. Nothing comes by itself: the device's polling is switched off
 //! (`napi`), and a `Bell` lets the kernel poll this queue once, up to `BUDGET` frames.
@@ -23,7 +23,7 @@ const TX_AT_ONCE: u32 = 32;
 /// Room that the kernel keeps in front of each received frame.
 pub(super) const HEADROOM: usize = 256;
 
-/// An AF_XDP socket on one queue.
+/// An `AF_XDP` socket on one queue.
 #[derive(Debug)]
 pub(super) struct Xsk {
     fd: OwnedFd,
