@@ -23,6 +23,7 @@ use tokio::sync::{Mutex, oneshot};
 use tracing::{info, warn};
 
 use crate::arena::Arena;
+use crate::edge;
 use crate::net::{Links, Netns, NetnsRef, in_netns};
 use crate::port::{self, OpenContext, Opened};
 use crate::port::{Link, OpenError};
@@ -93,6 +94,10 @@ impl Handle {
     /// # Errors
     /// A sentence for a person.
     pub async fn start(config: Config) -> Result<Handle, Error> {
+        let restored = tokio::task::spawn_blocking(|| edge::restore_all(&edge::default_directory()));
+        for left in restored.await.unwrap_or_default() {
+            warn!(left, "what an earlier switch has changed on a host could not be undone");
+        }
         Handle::start_with(config, Arc::new(port::open)).await
     }
 

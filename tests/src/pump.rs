@@ -3,6 +3,8 @@
 //!
 //! The loop counts by itself what comes out of the port, datagram by datagram: what is lost is lost before it.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -16,12 +18,15 @@ use dcbridge_config::PrioritySet;
 use dcbridge_scheduler::Priority;
 
 use crate::host::{Host, ip};
-use crate::taps::options;
+use crate::taps::PATIENCE;
 use dcbridge::edge::steer::Mark;
+use dcbridge::net::NetnsRef;
 
 /// UDP port of priority 0; that of priority p is p more.
 pub const UDP_PORT: u16 = 9000;
 const BATCH: usize = 64;
+/// More frames than a ring holds.
+const RING: usize = 12_000;
 /// How long the loop sleeps when there is nothing to read.
 const IDLE: Duration = Duration::from_micros(30);
 const UDP_HEADERS: usize = 14 + 20 + 8;
@@ -29,6 +34,11 @@ const GSO_UDP: u8 = 5;
 
 /// A TAP whose host can be paused in priorities 3 and 4, with DSCP 8p for priority p.
 pub fn paused(host: &Host, name: &str, line_rate: Option<u64>) -> TapOptions {
+    paused_in(host.netns(), name, line_rate)
+}
+
+/// The same in a namespace.
+pub fn paused_in(netns: NetnsRef, name: &str, line_rate: Option<u64>) -> TapOptions {
     TapOptions {
         backpressure: Some(Backpressure {
             lossless: [3, 4].into_iter().collect::<PrioritySet>(),
@@ -39,7 +49,12 @@ pub fn paused(host: &Host, name: &str, line_rate: Option<u64>) -> TapOptions {
             line_rate,
             journal: std::env::temp_dir().join(format!("dcbridge-test-{}", std::process::id())),
         }),
-        ..options(host, name)
+        name: name.to_owned(),
+        netns,
+        mtu: 1500,
+        offload: true,
+        queues: 1,
+        txqueuelen: None,
     }
 }
 
@@ -78,6 +93,8 @@ pub struct Control {
     pub set_gate_total_ns: AtomicU64,
     /// By queue.
     pub seen: [Seen; 8],
+    /// Superframes of all queues.
+    pub superframes: AtomicU64,
     /// Frames dropped by the host's side.
     pub host_drops: AtomicU64,
     stop: AtomicBool,
@@ -106,6 +123,18 @@ impl Pump {
             self.control.closed.fetch_and(!bit, Relaxed);
         } else {
             self.control.closed.fetch_or(bit, Relaxed);
+        }
+    }
+
+    /// Waits until as many datagrams have come by the two queues as were sent, but not forever; answers how many have.
+    pub fn settled(&self, queues: [usize; 2], sent: [u64; 2]) -> [u64; 2] {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let came = queues.map(|queue| self.control.seen[queue].datagrams.load(Relaxed));
+            if came == sent || Instant::now() > end {
+                return came;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -143,6 +172,10 @@ fn run(mut port: TapPort, mut peer: Option<TapPort>, control: &Control) -> TapPo
         let closed = control.closed.load(Relaxed);
         for p in Priority::all().filter(|p| (applied ^ closed) >> p.get() & 1 != 0) {
             let open = closed >> p.get() & 1 == 0;
+            if !open && peer.is_none() {
+                // What is in the ring already does not come behind the gate.
+                state.empty(&mut port, p, &mut arena);
+            }
             let begin = Instant::now();
             state.told[p.index()] = begin;
             port.set_gate(p, open);
@@ -198,10 +231,27 @@ fn back(from: &mut TapPort, to: &mut TapPort, arena: &mut Arena) {
 }
 
 impl Loop<'_> {
+    /// Empties a ring, so that what comes from now on comes behind the gate: again, if the machine let us wait meanwhile.
+    fn empty(&mut self, port: &mut TapPort, priority: Priority, arena: &mut Arena) {
+        let mut frames = Vec::new();
+        for _ in 0..RING / BATCH {
+            let begin = Instant::now();
+            let more = port.rx(1 << priority.get(), BATCH, arena, &mut frames).more;
+            for frame in frames.drain(..) {
+                self.see(frame.queue, arena.bytes(frame.id), &arena.vnet(frame.id), 0);
+                arena.free(frame.id);
+            }
+            if !more && begin.elapsed() < Duration::from_micros(200) {
+                break;
+            }
+        }
+    }
+
     fn see(&mut self, queue: u8, bytes: &[u8], vnet: &dcbridge::port::VnetHeader, closed: u8) {
         let seen = &self.control.seen[usize::from(queue)];
         let told = self.told[usize::from(queue)];
         seen.frames.fetch_add(1, Relaxed);
+        self.control.superframes.fetch_add(u64::from(vnet.gso_type != 0), Relaxed);
         if closed >> queue & 1 != 0 {
             seen.after.fetch_add(1, Relaxed);
             seen.after_bytes.fetch_add(bytes.len() as u64, Relaxed);
@@ -287,6 +337,70 @@ impl Drop for Sender {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// Programs that send by TCP, and receive it.
+pub struct TcpFlow {
+    stream: TcpStream,
+    sent: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl TcpFlow {
+    /// A stream of one priority from host 1 to host 2.
+    ///
+    /// # Panics
+    /// When it can't be connected.
+    pub fn new(from: &Host, to: &Host, priority: u8) -> TcpFlow {
+        let listener = to.run(|| Ok(TcpListener::bind((ip(2), 0)).expect("listen")));
+        let address = listener.local_addr().expect("address");
+        let stream = from.run(|| Ok(TcpStream::connect_timeout(&address, PATIENCE).expect("connect")));
+        set_option(&stream, libc::IPPROTO_IP, libc::IP_TOS, i32::from(priority) << 5);
+        stream.set_write_timeout(Some(Duration::from_millis(100))).expect("timeout");
+        let (mut received, _) = listener.accept().expect("accept");
+        let (sent, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (count, stopped) = (Arc::clone(&sent), Arc::clone(&stop));
+        let mut writer = stream.try_clone().expect("clone");
+        let bytes = vec![0; 1 << 17];
+        let writes = std::thread::spawn(move || {
+            while !stopped.load(Relaxed) {
+                count.fetch_add(writer.write(&bytes).unwrap_or(0) as u64, Relaxed);
+            }
+            let _ = writer.shutdown(std::net::Shutdown::Write);
+        });
+        let reads = std::thread::spawn(move || {
+            let mut bytes = vec![0; 1 << 18];
+            while received.read(&mut bytes).is_ok_and(|len| len > 0) {}
+        });
+        TcpFlow { stream, sent, stop, threads: vec![writes, reads] }
+    }
+
+    /// Bytes that the kernel took so far.
+    pub fn count(&self) -> u64 {
+        self.sent.load(Relaxed)
+    }
+
+    /// Ends it; answers how many segments were sent again.
+    ///
+    /// # Panics
+    /// When the kernel does not tell.
+    pub fn end(mut self) -> u32 {
+        self.stop.store(true, Relaxed);
+        for thread in self.threads.drain(..) {
+            thread.join().expect("a program of the flow");
+        }
+        // SAFETY: a tcp_info of zeroes is a valid one.
+        let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+        let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+        let fd = self.stream.as_raw_fd();
+        // SAFETY: the pointers are to a tcp_info and its length, which outlive the call.
+        let told = unsafe {
+            libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut len)
+        };
+        assert_eq!(told, 0, "TCP_INFO: {}", std::io::Error::last_os_error());
+        info.tcpi_total_retrans
     }
 }
 

@@ -20,8 +20,9 @@ pub(super) const MAX_FRAME: u32 = 65_000;
 pub const GSO_MAX: u32 = 60_000;
 /// Every frame costs as much where nothing passes.
 const CLOSED_UNIT: u16 = u16::MAX;
-/// Bytes per second of a closed bucket. Its timer runs for what is missing to the cost of a frame: 0.5 s.
-const CLOSED_RATE: u64 = 1000;
+/// Bytes per second of a closed bucket. Its timer runs for what is missing to the cost of a frame: 33 ms. The kernel
+/// counts its bucket by 32 bits of nanoseconds, which has to be enough for `MAX_FRAME`.
+const CLOSED_RATE: u64 = 16_000;
 /// Preamble, gap and checksum: rates are in wire bytes.
 const WIRE_OVERHEAD: u16 = 24;
 /// Bytes that wait in a bucket before it drops. What waits belongs to sockets, whose own limits come first.
@@ -167,6 +168,7 @@ pub(super) fn tcmsg(index: u32, handle: u32, parent: u32) -> Vec<u8> {
 }
 
 const _: () = assert!(GSO_MAX < MAX_FRAME && MAX_FRAME < CLOSED_UNIT as u32);
+const _: () = assert!(MAX_FRAME as u64 * 1_000_000_000 / CLOSED_RATE < u32::MAX as u64);
 
 #[cfg(test)]
 mod tests {

@@ -156,6 +156,7 @@ fn answer(a: &mut Assembler, priority: Priority) {
     a.exit();
 }
 
+#[derive(Clone, Copy)]
 enum Offset {
     At(i32),
     Behind(Register),
@@ -308,6 +309,3 @@ fn look_up(a: &mut Assembler, map: &[Priority]) {
     a.alu_number(Alu::And, R0, 7);
     a.exit();
 }
-
-#[cfg(test)]
-mod tests;

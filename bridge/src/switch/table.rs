@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use dcbridge_config as config;
-use dcbridge_scheduler::headroom::{Headroom, LinkModel, Reaction, headroom};
 use dcbridge_scheduler::time::WIRE_MIN;
 use dcbridge_scheduler::{
     ClassConfig, ClassTable, GroupConfig, PortConfig, PortId, Priority, QueueLimit, Rate, Scheduler, Time,
@@ -84,7 +83,7 @@ impl Switch {
             fdb,
             loops: Loops::new(config.ports.len(), config.bridge.loop_detection, setting.seed),
             egress: config.ports.iter().map(|p| Egress::new(p, &config.maps, true)).collect(),
-            facts: config.ports.iter().map(|p| plain_facts(p)).collect(),
+            facts: config.ports.iter().map(plain_facts).collect(),
             books: config.ports.iter().map(|_| PortBooks::new()).collect(),
             frames: vec![Remembered::EMPTY; arena.frame_count()],
             findings: Vec::new(),
@@ -106,10 +105,13 @@ impl Switch {
         facts.guarantee = device.guarantee;
         self.egress[port.index()].offload = device.offload;
         self.scheduler.configure(port, &port_config(&self.config, config, self.burst, device.offload));
+        let pausing = config.pausing(self.config.lossless_priorities());
         for class in &self.config.traffic_classes {
-            let limits = class.lossless.then(|| group_config(config, class, device.guarantee));
+            let limits = group_config(&self.config, config, class, device.guarantee);
             for priority in Priority::all().filter(|p| class.priorities.contains(p.get())) {
-                self.scheduler.configure_group(port, priority, limits);
+                // Where nobody is asked to pause, a group is like any other.
+                let pauses = class.lossless && pausing.contains(priority.get());
+                self.scheduler.configure_group(port, priority, pauses.then_some(limits));
             }
         }
     }
@@ -120,38 +122,25 @@ fn plain_facts(port: &config::Port) -> PortFacts {
 }
 
 /// Limits of the priority groups of a lossless class at a port.
-fn group_config(port: &config::Port, class: &config::TrafficClass, guarantee: Guarantee) -> GroupConfig {
+fn group_config(
+    config: &config::Config,
+    port: &config::Port,
+    class: &config::TrafficClass,
+    guarantee: Guarantee,
+) -> GroupConfig {
     let residual = match guarantee {
         Guarantee::BoundedByHeadroom { residual_bytes } => residual_bytes.div_ceil(WIRE_MIN),
         Guarantee::Exact | Guarantee::FramesOnly | Guarantee::None => 0,
     };
-    let headroom =
-        port.headroom_bytes.map_or_else(|| link_headroom(port).cells.saturating_add(residual), cells_of);
+    // What a person configured is meant to be all of it.
+    let residual = if port.headroom_bytes.is_some() { 0 } else { residual };
+    let headroom = cells_of(config::group_headroom(config, port)).saturating_add(residual);
     GroupConfig {
         reserved: cells_of(class.reserved_bytes),
         limit: queue_limit(class.queue_limit),
         headroom,
         xon_offset: cells_of(class.xon_offset_bytes),
     }
-}
-
-/// The headroom that the link of a port needs.
-fn link_headroom(port: &config::Port) -> Headroom {
-    let bits_per_second = port.line_rate.map_or(25_000_000_000, |r| r.0);
-    let piece = (bits_per_second / 80_000).min(66_000) as u32;
-    headroom(&LinkModel {
-        bits_per_second,
-        max_frame: u32::from(port.mtu) + (ETHERNET + 2 * TAG) as u32,
-        own_piece: piece,
-        peer_piece: piece,
-        metres: port.cable_metres,
-        reaction: match port.peer_reaction {
-            config::PeerReaction::Hardware => Reaction::Hardware,
-            config::PeerReaction::Software { us } => Reaction::Software(Time::from_micros(u64::from(us))),
-        },
-        residual: 0,
-        cell: CELL as u32,
-    })
 }
 
 fn cells_of(bytes: u64) -> u32 {

@@ -146,7 +146,7 @@ fn try_load(kind: Kind, program: &[Instruction], log: &mut [u8]) -> Result<Owned
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// Runs a [`Kind::Classifier`] over a frame of at least 14 bytes and answers what it answers.
+/// Runs a [`Kind::Classifier`] over a frame of at least 15 bytes and answers what it answers.
 ///
 /// # Errors
 /// What the kernel says.

@@ -1,6 +1,7 @@
 //! PFC, gates, headroom and watchdog, in virtual time.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Write;
 use std::rc::Rc;
 
 use dcbridge_scheduler::pfc::{Frame, Parsed, parse};
@@ -42,7 +43,8 @@ fn config(ports: &[(&str, &str)], extra: &str) -> dcbridge_config::Config {
         "#
     );
     for (name, rate) in ports {
-        text += &format!(
+        let _ = write!(
+            text,
             "[[port]]\nname = \"{name}\"\nline_rate = \"{rate}\"\ntrust = [\"pcp\"]\npeer_reaction = \"hardware\"\n"
         );
     }
@@ -64,13 +66,16 @@ fn dropped(sim: &Sim, node: NodeId, priority: usize) -> u64 {
     snapshot(sim, node).ports.iter().map(|p| p.priorities[priority].dropped.frames).sum()
 }
 
+/// A PFC frame that came: when, its vector and times.
+type Pfc = (Time, u8, [u16; 8]);
+
 /// A host that obeys PFC at once (between two frames), as hardware does, and counts what it sends and gets.
 #[derive(Clone)]
 struct Host {
     paused_until: Rc<Cell<Time>>,
     sent: Rc<Cell<u64>>,
     got: Rc<RefCell<Vec<(Time, u64, u8)>>>,
-    pfc: Rc<RefCell<Vec<(Time, u8, [u16; 8])>>>,
+    pfc: Rc<RefCell<Vec<Pfc>>>,
 }
 
 impl Host {
@@ -116,22 +121,20 @@ impl Host {
                 }
                 if pcp == 3 && host.paused_until.get() > now {
                     // Asks again when the pause may be over: an early XON is noticed a frame later.
-                    return Some((spec.udp(u64::MAX).into_nothing(), now + step));
+                    return Some((nothing().into(), now + step));
                 }
                 host.sent.set(host.sent.get() + 1);
-                Some((spec.udp(host.sent.get()), now + step))
+                Some((spec.udp(host.sent.get()).into(), now + step))
             }),
         );
     }
 }
 
-impl Packet {
-    /// A frame that a switch uses up without a trace in any queue: the source sends nothing in this step.
-    fn into_nothing(self) -> Packet {
-        let mut bytes = vec![0x01, 0x80, 0xC2, 0, 0, 0x0E, 2, 0, 0, 0, 0, 9, 0x88, 0xCC];
-        bytes.resize(60, 0);
-        Packet::plain(bytes)
-    }
+/// A frame that a switch uses up without a trace in any queue: the source sends nothing in this step.
+fn nothing() -> Packet {
+    let mut bytes = vec![0x01, 0x80, 0xC2, 0, 0, 0x0E, 2, 0, 0, 0, 0, 9, 0x88, 0xCC];
+    bytes.resize(60, 0);
+    Packet::plain(bytes)
 }
 
 fn storage(from: u16, to: u16) -> Spec {
@@ -232,7 +235,10 @@ fn a_paused_priority_waits_whole_while_others_pass() {
             let mut times = [0; 8];
             times[3] = 0xFFFF;
             (refreshes.get() <= 300).then(|| {
-                (Packet::plain(Frame::Pfc { enabled: 8, times }.emit([0; 6]).to_vec()), now + us(16_700))
+                (
+                    Packet::plain(Frame::Pfc { enabled: 8, times }.emit([0; 6]).to_vec()).into(),
+                    now + us(16_700),
+                )
             })
         }),
     );
@@ -292,11 +298,10 @@ fn the_xoff_is_refreshed_and_the_xon_comes_once() {
     sim.inject(output, Spec { from: 9, to: Some(8), ..Spec::default() }.udp(0));
     sim.run_until(us(10));
     let node_id = node;
-    sim.with(node_id, |switch, _, now| switch.pause_for_test(PortId(1), Priority::new(3), now + ms(20), now));
+    sim.with(node_id, |switch, _, now| switch.pause(PortId(1), Priority::new(3), now + ms(20), now));
     host.send(&mut sim, input, storage(1, 9), 10_000_000_000, ms(5));
     sim.run_until(ms(40));
     let frames = host.pfc.borrow();
-    type Pfc = (Time, u8, [u16; 8]);
     let (xoffs, xons): (Vec<Pfc>, Vec<Pfc>) = frames.iter().partition(|f| f.2[3] != 0);
     // 20 ms at half of 3.36 ms.
     assert!((10..=14).contains(&xoffs.len()), "{} refreshes", xoffs.len());
@@ -329,7 +334,7 @@ fn the_watchdog_finds_a_storm_drops_it_and_comes_back() {
                 quanta[3] = times;
                 (now < from + span).then(|| {
                     (
-                        Packet::plain(Frame::Pfc { enabled: 8, times: quanta }.emit([0; 6]).to_vec()),
+                        Packet::plain(Frame::Pfc { enabled: 8, times: quanta }.emit([0; 6]).to_vec()).into(),
                         now + ms(15),
                     )
                 })
@@ -384,7 +389,10 @@ fn a_storm_can_be_ignored_or_only_told() {
             ms(1),
             Box::new(move |now| {
                 let times = [0xFFFF; 8];
-                Some((Packet::plain(Frame::Pfc { enabled: 8, times }.emit([0; 6]).to_vec()), now + ms(15)))
+                Some((
+                    Packet::plain(Frame::Pfc { enabled: 8, times }.emit([0; 6]).to_vec()).into(),
+                    now + ms(15),
+                ))
             }),
         );
         sim.run_until(ms(2));

@@ -1,0 +1,90 @@
+//! A frame's way out: picked by the scheduler, rewritten, handed to the device, settled; or dropped and counted.
+
+use dcbridge_scheduler::{Grant, PortId, Priority, Time};
+
+use super::Switch;
+use super::books::Reason;
+use super::rewrite;
+use crate::arena::Arena;
+use crate::port::{TxDesc, TxOutcome};
+use crate::state::Count;
+
+impl Switch {
+    /// The next piece for `port`, if something may go now. It is pushed to `out`, and has to be answered by `settle`.
+    pub fn poll(
+        &mut self,
+        port: PortId,
+        arena: &mut Arena,
+        now: Time,
+        out: &mut Vec<TxDesc>,
+    ) -> Option<Grant> {
+        self.drop_stale(port, arena, now);
+        loop {
+            let grant = self.scheduler.poll(port, now)?;
+            let frame = &self.frames[grant.id.index()];
+            let action = self.forwarding.vlans(port).egress(frame.vid, frame.tag);
+            let egress = &self.egress[port.index()];
+            match rewrite::rewrite(arena.bytes(grant.id), arena.vnet(grant.id), frame, &grant, egress, action)
+            {
+                Ok(desc) => {
+                    self.books[port.index()].in_flight.add(piece(&grant));
+                    out.push(desc);
+                    return Some(grant);
+                }
+                Err(reason) => self.lose(port, &grant, reason, arena),
+            }
+        }
+    }
+
+    /// What became of a piece.
+    pub fn settle(&mut self, port: PortId, grant: &Grant, outcome: TxOutcome, arena: &mut Arena) {
+        let count = piece(grant);
+        let books = &mut self.books[port.index()];
+        books.in_flight.subtract(count);
+        if outcome == TxOutcome::Refused {
+            return self.lose(port, grant, Reason::DeviceRefused, arena);
+        }
+        books.tx.add(count);
+        books.priorities[grant.priority.index()].tx.add(count);
+        books.class_tx[usize::from(grant.class)].add(count);
+        books.class_wire[usize::from(grant.class)] += u64::from(grant.wire);
+        self.release(grant, arena);
+    }
+
+    pub(super) fn lose(&mut self, port: PortId, grant: &Grant, reason: Reason, arena: &mut Arena) {
+        self.books[port.index()].dropped_out(reason, grant.priority, piece(grant));
+        self.release(grant, arena);
+    }
+
+    pub(super) fn release(&mut self, grant: &Grant, arena: &mut Arena) {
+        if grant.last && self.scheduler.sent(grant.id) {
+            arena.free(grant.id);
+            self.take_gates();
+        }
+    }
+
+    /// Drops what has waited longer than its class allows.
+    pub(super) fn drop_stale(&mut self, port: PortId, arena: &mut Arena, now: Time) {
+        while let Some(grant) = self.scheduler.stale(port, now) {
+            self.lose(port, &grant, Reason::Lifetime, arena);
+        }
+    }
+
+    /// Drops what is queued at a port.
+    pub fn flush(&mut self, port: PortId, arena: &mut Arena) {
+        for priority in Priority::all() {
+            while let Some(grant) = self.scheduler.discard(port, priority) {
+                self.lose(port, &grant, Reason::Flushed, arena);
+            }
+        }
+    }
+}
+
+/// A piece in the books: a unit is counted with its end.
+fn piece(grant: &Grant) -> Count {
+    Count {
+        units: u64::from(grant.last),
+        frames: u64::from(grant.to - grant.from),
+        bytes: u64::from(grant.bytes),
+    }
+}

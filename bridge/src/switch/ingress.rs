@@ -1,0 +1,195 @@
+//! A frame's way in, as one straight line: parse, control, VLAN, classify, learn and look up, admit.
+
+use dcbridge_scheduler::Time;
+use dcbridge_scheduler::{FrameId, Meta, PortId, Priority, Refused, wire_bytes};
+
+use super::Switch;
+use super::books::{Reason, unit};
+use super::classify::Classified;
+use super::control::{self, Control};
+use super::forward::{Destination, PortSet};
+use super::loops::Heard;
+use super::parse::{self, ETHERNET, Frame};
+use super::rewrite::{self, Remembered};
+use crate::arena::{self, Arena};
+use crate::state::Count;
+
+/// Where a frame goes, and as what.
+struct Route {
+    vid: u16,
+    class: Classified,
+    to: Destination,
+}
+
+impl Switch {
+    /// A frame received by queue `queue` of a port. It is owned by the switch from here on.
+    pub fn rx(&mut self, port: PortId, queue: u8, id: FrameId, arena: &mut Arena, now: Time) {
+        let bytes = arena.bytes(id);
+        let frame = match parse::parse(bytes, &arena.vnet(id)) {
+            Ok(frame) => frame,
+            Err(reason) => {
+                let count = unit(1, bytes.len() as u64);
+                self.received(port, count, u64::from(wire_bytes(bytes.len() as u32)));
+                return self.drop_in(port, id, reason, count, arena);
+            }
+        };
+        let count = unit(u32::from(frame.shape.segs), frame.shape.bytes(0, frame.shape.segs));
+        self.received(port, count, frame.shape.wire(0, frame.shape.segs));
+        if let Some(control) = control::inspect(&frame)
+            && let Some(verdict) = self.control(port, control, &bytes[ETHERNET..], now)
+        {
+            match verdict {
+                Ok(()) => {
+                    self.books[port.index()].consumed.add(count);
+                    arena.free(id);
+                }
+                Err(reason) => self.drop_in(port, id, reason, count, arena),
+            }
+            return;
+        }
+        match self.route(port, queue, &frame, now) {
+            Ok(route) => self.admit(port, id, &frame, &route, count, arena, now),
+            Err(reason) => self.drop_in(port, id, reason, count, arena),
+        }
+    }
+
+    fn received(&mut self, port: PortId, count: Count, wire: u64) {
+        let books = &mut self.books[port.index()];
+        books.rx.add(count);
+        books.rx_wire += wire;
+    }
+
+    /// A frame that is for the switch; `None`: it isn't after all. `Err`: nobody's.
+    fn control(
+        &mut self,
+        port: PortId,
+        control: Control,
+        payload: &[u8],
+        now: Time,
+    ) -> Option<Result<(), Reason>> {
+        match control {
+            Control::Dropped(reason) => Some(Err(reason)),
+            Control::Lldp => Some(Ok(())),
+            Control::Pause => {
+                self.flow_control(port, payload, now);
+                Some(Ok(()))
+            }
+            Control::Probe => {
+                match self.loops.heard(port, payload, now) {
+                    Heard::Foreign => return None,
+                    Heard::Known => {}
+                    Heard::New(finding) => self.found(finding),
+                }
+                Some(Ok(()))
+            }
+        }
+    }
+
+    /// Where a frame goes.
+    fn route(&mut self, port: PortId, queue: u8, frame: &Frame, now: Time) -> Result<Route, Reason> {
+        if frame.src[0] & 1 != 0 || frame.src == [0; 6] {
+            return Err(Reason::BadSource);
+        }
+        if self.forwarding.is_held(port) {
+            return Err(Reason::LoopHeld);
+        }
+        let vid = self.forwarding.vlans(port).classify(frame.tag)?;
+        if frame.l3_len() > u32::from(self.facts[port.index()].mtu) {
+            return Err(Reason::Oversize);
+        }
+        let queue = (self.facts[port.index()].rx_queues > 1).then(|| Priority::new(queue));
+        let class = self.classifier.classify(port, queue, frame, vid);
+        if self.drops(port, class.arrival) {
+            return Err(Reason::Watchdog);
+        }
+        self.fdb.learn(vid, frame.src, port, now);
+        let to = self.forwarding.destination(&self.fdb, port, vid, frame.dst, now)?;
+        let wire = frame.shape.wire(0, frame.shape.segs);
+        if matches!(to, Destination::Flood(_)) && !self.forwarding.may_flood(port, wire, now) {
+            return Err(Reason::FloodLimit);
+        }
+        Ok(Route { vid, class, to })
+    }
+
+    /// Queues a frame at all its egress ports.
+    #[allow(clippy::too_many_arguments)]
+    fn admit(
+        &mut self,
+        port: PortId,
+        id: FrameId,
+        frame: &Frame,
+        route: &Route,
+        count: Count,
+        arena: &mut Arena,
+        now: Time,
+    ) {
+        self.frames[id.index()] = Remembered::new(frame, route.vid);
+        self.books[port.index()].priorities[route.class.priority.index()].rx.add(count);
+        let meta = Meta {
+            id,
+            ingress: port,
+            arrival: route.class.arrival,
+            priority: route.class.priority,
+            cells: arena::cells(arena.bytes(id).len()) as u16,
+            shape: frame.shape,
+        };
+        let set = match route.to {
+            Destination::One(to) => [to].into_iter().collect(),
+            Destination::Flood(set) => set,
+        };
+        if !self.enqueue_all(&meta, frame, route.vid, set, count, now) {
+            arena.free(id);
+        }
+        self.take_gates();
+    }
+
+    /// Offers a copy to each port of `set`; `false` when none was taken.
+    fn enqueue_all(
+        &mut self,
+        meta: &Meta,
+        frame: &Frame,
+        vid: u16,
+        set: PortSet,
+        count: Count,
+        now: Time,
+    ) -> bool {
+        let mut queued = false;
+        for (n, to) in set.iter().enumerate() {
+            if n > 0 {
+                self.books[meta.ingress.index()].copies.add(count);
+            }
+            let action = self.forwarding.vlans(to).egress(vid, frame.tag);
+            let grown = meta.shape.grown(rewrite::growth(action, frame.tag));
+            let refused = if frame.l3_len() > u32::from(self.facts[to.index()].mtu) {
+                Some(Reason::MtuExceeded)
+            } else if self.drops(to, meta.priority) {
+                Some(Reason::Watchdog)
+            } else {
+                let copy = Meta { shape: grown, ..*meta };
+                self.scheduler.enqueue(to, &copy, now).err().map(|refused| match refused {
+                    Refused::QueueFull => Reason::QueueFull,
+                    Refused::BufferFull => Reason::BufferFull,
+                    Refused::HeadroomFull => Reason::HeadroomFull,
+                })
+            };
+            match refused {
+                None => queued = true,
+                Some(reason) => self.books[to.index()].dropped_out(reason, meta.priority, count),
+            }
+        }
+        queued
+    }
+
+    fn drop_in(&mut self, port: PortId, id: FrameId, reason: Reason, count: Count, arena: &mut Arena) {
+        self.books[port.index()].dropped_in(reason, count);
+        arena.free(id);
+    }
+
+    /// Frames that a device gave and that could not be kept.
+    pub fn rx_lost(&mut self, port: PortId, frames: u32) {
+        let count = Count { units: u64::from(frames), frames: u64::from(frames), bytes: 0 };
+        let books = &mut self.books[port.index()];
+        books.rx.add(count);
+        books.dropped_in(Reason::NoMemory, count);
+    }
+}

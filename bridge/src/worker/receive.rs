@@ -1,0 +1,61 @@
+//! The first half of a turn: taking frames from ports.
+
+use dcbridge_scheduler::{PortId, Time};
+
+use super::{RX_BATCH, Worker};
+
+impl Worker {
+    /// Takes frames from all ports that have some. `true`: some port has more.
+    pub(super) fn receive(&mut self) -> bool {
+        let mut busy = false;
+        for index in 0..self.slots.len() {
+            let id = PortId(index as u16);
+            // A lossless sender is paused between two of its frames, not between two batches.
+            let (calls, batch) = if self.lossless { (RX_BATCH, 1) } else { (1, RX_BATCH) };
+            for _ in 0..calls {
+                if !self.receive_from(id, batch) {
+                    break;
+                }
+            }
+            let slot = &self.slots[index];
+            busy |= slot.readable && slot.port.is_some() && self.may_receive(id, self.now());
+        }
+        busy
+    }
+
+    /// Whether a port may be read at `now`.
+    pub(super) fn may_receive(&self, id: PortId, now: Time) -> bool {
+        let slot = &self.slots[id.index()];
+        slot.readable && slot.open_at <= now && (!slot.stops || self.switch.may_read(id))
+    }
+
+    /// Takes a batch from a port. `false`: there is nothing more, or it may not be read on.
+    pub(super) fn receive_from(&mut self, id: PortId, batch: usize) -> bool {
+        let now = self.now();
+        if !self.may_receive(id, now) {
+            return false;
+        }
+        let slot = &mut self.slots[id.index()];
+        let Some(port) = &mut slot.port else { return false };
+        self.received.clear();
+        let status = port.rx(slot.serve, batch, &mut self.arena, &mut self.received);
+        slot.readable = status.more;
+        let wire_before = self.switch.books(id).rx_wire;
+        for frame in &self.received {
+            self.switch.rx(id, frame.queue, frame.id, &mut self.arena, now);
+        }
+        if status.lost > 0 {
+            self.switch.rx_lost(id, status.lost);
+        }
+        if let Some(rate) = slot.line_rate {
+            let wire = self.switch.books(id).rx_wire - wire_before;
+            slot.open_at = slot.open_at.max(now.saturating_sub(self.burst)) + rate.time_of(wire);
+        }
+        let more = status.more;
+        if let Some(error) = status.closed {
+            self.close(id, error.to_string(), now);
+        }
+        self.push_back(now);
+        more
+    }
+}

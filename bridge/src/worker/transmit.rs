@@ -1,0 +1,132 @@
+//! The second half of a turn: gates and flow-control frames first, then what the scheduler grants.
+
+use std::time::Duration;
+
+use dcbridge_scheduler::{PortId, Time};
+
+use super::{Event, FAREWELL, TX_BATCH, TX_TURN_BYTES, Worker};
+use crate::port::{MAX_HEAD, TxDesc, TxOutcome, VnetHeader};
+
+impl Worker {
+    /// Carries out gates that changed: at the device, and by flow-control frames, which go before everything else.
+    pub(super) fn push_back(&mut self, since: Time) {
+        for gate in self.switch.gates() {
+            let slot = &mut self.slots[gate.port.index()];
+            if slot.queues {
+                let bit = 1 << gate.priority.get();
+                slot.serve = if gate.open { slot.serve | bit } else { slot.serve & !bit };
+            }
+            // What was left in a queue that was not served made its edge before.
+            slot.readable |= gate.open;
+            if let Some(port) = &mut slot.port {
+                port.set_gate(gate.priority, gate.open);
+            }
+        }
+        while let Some(id) = self.switch.urgent() {
+            self.send_flow(id, since);
+        }
+    }
+
+    /// Sends a flow-control frame, or remembers that it has to be.
+    pub(super) fn send_flow(&mut self, id: PortId, since: Time) {
+        let now = self.now();
+        let Some(port) = &mut self.slots[id.index()].port else { return };
+        if port.tx_room() == 0 {
+            self.delayed.push(id);
+            return;
+        }
+        let Some(frame) = self.switch.flow_frame(id, now) else { return };
+        let outcome = match self.arena.insert(&frame, VnetHeader::default()) {
+            Some(body) => {
+                let desc = TxDesc {
+                    head: [0; MAX_HEAD],
+                    head_len: 0,
+                    body,
+                    off: 0,
+                    len: frame.len() as u32,
+                    vnet: VnetHeader::default(),
+                };
+                self.outcomes.clear();
+                port.tx(&[desc], &mut self.arena, &mut self.outcomes);
+                self.arena.free(body);
+                self.outcomes.first().copied().unwrap_or(TxOutcome::Refused)
+            }
+            None => TxOutcome::Refused,
+        };
+        self.switch.flow_sent(id, outcome);
+        self.reaction.record((self.now() - since).as_nanos());
+    }
+
+    /// Sends what may go now. `true`: some port could go on at once.
+    pub(super) fn transmit(&mut self) -> bool {
+        let mut busy = false;
+        for id in std::mem::take(&mut self.delayed) {
+            self.send_flow(id, self.now());
+        }
+        for index in 0..self.slots.len() {
+            let id = PortId(index as u16);
+            let mut bytes = 0;
+            while self.switch.has_backlog(id) {
+                let (sent, more) = self.transmit_port(id);
+                bytes += sent;
+                if !more || bytes >= TX_TURN_BYTES {
+                    busy |= more;
+                    break;
+                }
+            }
+        }
+        for finding in self.switch.findings() {
+            // Nobody listens any more: the switch is ending.
+            let _ = self.events.send(Event::Loop(finding));
+        }
+        for storm in self.switch.storms() {
+            let _ = self.events.send(Event::Storm(storm));
+        }
+        self.push_back(self.now());
+        busy
+    }
+
+    /// Hands a batch to one port. Answers its bytes, and whether the port could go on at once.
+    pub(super) fn transmit_port(&mut self, id: PortId) -> (u64, bool) {
+        let now = self.now();
+        let slot = &mut self.slots[id.index()];
+        let Some(port) = &mut slot.port else { return (0, false) };
+        let mut room = port.tx_room().min(TX_BATCH);
+        if room == 0 {
+            self.watch(id);
+            return (0, false);
+        }
+        self.descs.clear();
+        self.grants.clear();
+        let mut bytes = 0;
+        while room > 0 {
+            let Some(grant) = self.switch.poll(id, &mut self.arena, now, &mut self.descs) else { break };
+            bytes += u64::from(grant.bytes);
+            self.grants.push(grant);
+            room -= 1;
+        }
+        if self.grants.is_empty() {
+            return (0, false);
+        }
+        self.outcomes.clear();
+        port.tx(&self.descs, &mut self.arena, &mut self.outcomes);
+        let outcomes = self.outcomes.iter().copied().chain(std::iter::repeat(TxOutcome::Refused));
+        for (grant, outcome) in self.grants.iter().zip(outcomes) {
+            self.switch.settle(id, grant, outcome, &mut self.arena);
+        }
+        (bytes, self.switch.next_tx(id).is_some_and(|wake| wake <= now))
+    }
+
+    /// Sends what is queued while that takes no longer than a moment, and drops the rest, counted.
+    pub(super) fn farewell(&mut self) {
+        let end = self.now() + FAREWELL;
+        while self.now() < end && self.switch.ports().any(|p| self.switch.has_backlog(p)) {
+            if !self.transmit() {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        for id in self.switch.ports() {
+            self.switch.flush(id, &mut self.arena);
+        }
+    }
+}
