@@ -15,4 +15,5 @@ pub mod pump;
 pub mod taps;
 pub mod tcp_race;
 pub mod traffic;
+pub mod veths;
 pub mod virtual_time;

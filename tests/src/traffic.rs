@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use crate::host::{Host, ip};
@@ -9,11 +10,28 @@ use crate::host::{Host, ip};
 const CHUNK: usize = 1 << 18;
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What became of a transfer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Transfer {
+    /// Gbit/s of payload.
+    pub gbps: f64,
+    /// Segments that the sender sent again.
+    pub retransmits: u32,
+}
+
 /// Sends `bytes` by TCP from host number `from` to host number `to`, checks every byte, answers Gbit/s.
 ///
 /// # Panics
 /// When the connection fails or a byte is wrong.
 pub fn tcp(from: (&Host, u8), to: (&Host, u8), bytes: u64) -> f64 {
+    tcp_watched(from, to, bytes).gbps
+}
+
+/// The same, and how much was sent again.
+///
+/// # Panics
+/// When the connection fails or a byte is wrong.
+pub fn tcp_watched(from: (&Host, u8), to: (&Host, u8), bytes: u64) -> Transfer {
     let listener = to.0.run(|| Ok(TcpListener::bind(SocketAddr::new(ip(to.1), 0)).expect("listen")));
     let address = listener.local_addr().expect("address");
     std::thread::scope(|scope| {
@@ -33,8 +51,28 @@ pub fn tcp(from: (&Host, u8), to: (&Host, u8), bytes: u64) -> f64 {
             left -= n as u64;
         }
         receiver.join().expect("receiver");
-        bytes as f64 * 8.0 / begin.elapsed().as_secs_f64() / 1e9
+        let gbps = bytes as f64 * 8.0 / begin.elapsed().as_secs_f64() / 1e9;
+        Transfer { gbps, retransmits: retransmits(&stream) }
     })
+}
+
+/// Segments that the kernel has sent again on a connection.
+fn retransmits(stream: &TcpStream) -> u32 {
+    // SAFETY: a tcp_info of zeroes is a valid one.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the pointers are to a tcp_info and its length; both outlive the call.
+    let asked = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut len,
+        )
+    };
+    assert_eq!(asked, 0, "{}", std::io::Error::last_os_error());
+    info.tcpi_total_retrans
 }
 
 fn receive(listener: &TcpListener, bytes: u64) {

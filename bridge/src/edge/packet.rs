@@ -35,12 +35,33 @@ impl PacketSocket {
         Ok(PacketSocket { fd })
     }
 
+    /// Gives the frames that follow the priority of `SO_PRIORITY`.
+    ///
+    /// # Errors
+    /// What the kernel says; above 6 it needs `CAP_NET_ADMIN`.
+    pub(super) fn set_priority(&self, priority: u32) -> io::Result<()> {
+        nix::sys::socket::setsockopt(
+            &self.fd,
+            nix::sys::socket::sockopt::Priority,
+            &(priority as libc::c_int),
+        )?;
+        Ok(())
+    }
+
+    /// Sends a frame.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub(super) fn send_frame(&self, frame: &[u8]) -> io::Result<()> {
+        nix::unistd::write(&self.fd, frame)?;
+        Ok(())
+    }
+
     /// Sends a kick. With it the kernel looks at everything that waits in the same queue.
     ///
     /// # Errors
     /// What the kernel says: the interface is down or gone, or no memory.
     pub(super) fn send(&self, kick: &Kick) -> io::Result<()> {
-        nix::unistd::write(&self.fd, kick.bytes())?;
-        Ok(())
+        self.send_frame(kick.bytes())
     }
 }

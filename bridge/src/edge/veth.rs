@@ -23,7 +23,7 @@ use super::bpf::{
 };
 use super::clamp::{self, Root};
 use super::host::Obstacle;
-use super::kick::{Cookie, Kick};
+use super::kick::Cookie;
 use super::netlink::Socket;
 use super::packet::PacketSocket;
 use super::queues;
@@ -31,7 +31,7 @@ use super::shared::Shared;
 use super::steer::{SteerSpec, compile};
 use crate::net::{Feature, Features, Links};
 
-/// Offloads that don't survive AF_XDP: checksums would be left unfinished, and tags beside the frame be lost.
+/// Offloads that don't survive `AF_XDP`: checksums would be left unfinished, and tags beside the frame be lost.
 const OFF: [Feature; 6] = [
     ("tx-checksum-ipv4", false),
     ("tx-checksum-ipv6", false),
@@ -49,8 +49,9 @@ const FLAGS: u32 = 64;
 const FORCE_WAKEUP: i32 = 2;
 /// `TCX_NEXT`: what else there is on the egress has its turn.
 const NEXT: i32 = -1;
-/// Offset in `struct __sk_buff`.
+/// Offsets in `struct __sk_buff`.
 const QUEUE_MAPPING: i16 = 12;
+const PRIORITY: i16 = 32;
 
 /// The host's side, for as long as this lives.
 #[derive(Debug)]
@@ -61,7 +62,8 @@ pub struct VethHost {
     undo: Vec<Feature>,
     netlink: Socket,
     hand: PacketSocket,
-    cookie: Cookie,
+    /// `SO_PRIORITY` of knocks, without its lowest three bits.
+    magic: u32,
     /// Was set up by its administrator before, and its L3 MTU.
     before: (bool, u32),
     /// Closed, it takes the program off.
@@ -73,12 +75,7 @@ impl VethHost {
     ///
     /// # Errors
     /// What is in the way; the interface is then as it was.
-    pub fn open(
-        interface: &str,
-        mtu: u32,
-        spec: &SteerSpec,
-        cookie: Cookie,
-    ) -> Result<(VethHost, Wake), Obstacle> {
+    pub fn open(interface: &str, mtu: u32, spec: &SteerSpec) -> Result<(VethHost, Wake), Obstacle> {
         let netlink =
             Socket::open().map_err(|e| Obstacle::new(format!("can't be reached by netlink: {e}")))?;
         let info = Links::open()?.info(interface)?;
@@ -89,7 +86,8 @@ impl VethHost {
             )));
         }
         let wake = Wake::new().map_err(|e| refused("a map of eBPF", &e))?;
-        let program = load(Kind::Classifier, &program(&wake, spec))
+        let magic = magic();
+        let program = load(Kind::Classifier, &program(&wake, spec, magic))
             .map_err(|e| Obstacle::new(format!("can't be given a program that sorts its frames: {e}")))?;
         let hand = PacketSocket::open(index).map_err(|e| refused("a packet socket", &e))?;
         let features = Features::open(interface)?;
@@ -98,7 +96,7 @@ impl VethHost {
         let undo = features.set(&OFF)?;
         let interface = interface.to_owned();
         let before = (info.up, info.mtu);
-        let host = VethHost { interface, index, features, undo, netlink, hand, cookie, before, _link: link };
+        let host = VethHost { interface, index, features, undo, netlink, hand, magic, before, _link: link };
         match host.begin(mtu) {
             Ok(()) => Ok((host, wake)),
             Err(obstacle) => {
@@ -116,12 +114,13 @@ impl VethHost {
         Ok(links.set_up(&self.interface)?)
     }
 
-    /// Sends a frame of no meaning through the queue of a priority.
+    /// Sends a frame through the queue of a priority, whatever is in it.
     ///
     /// # Errors
-    /// What the kernel says.
-    pub fn knock(&self, priority: Priority) -> io::Result<()> {
-        self.hand.send(&Kick::new(self.cookie, priority))
+    /// What the kernel says; `WouldBlock`: as many wait there as may.
+    pub fn knock(&self, priority: Priority, frame: &[u8]) -> io::Result<()> {
+        self.hand.set_priority(self.magic | u32::from(priority.get()))?;
+        self.hand.send_frame(frame)
     }
 
     /// Puts everything back as it was; to be called in the interface's namespace.
@@ -149,14 +148,27 @@ fn refused(what: &str, error: &io::Error) -> Obstacle {
     })
 }
 
+/// A number that a program of the host won't use as a priority by chance.
+fn magic() -> u32 {
+    let [a, b, c, d, ..] = Cookie::random().bytes();
+    u32::from_ne_bytes([a, b, c, d]) & 0x3fff_fff8 | 0x4000_0000
+}
+
 /// Sorts a frame into the queue of its priority, and wakes the port if that queue is armed.
-fn program(wake: &Wake, spec: &SteerSpec) -> Vec<Instruction> {
+fn program(wake: &Wake, spec: &SteerSpec, magic: u32) -> Vec<Instruction> {
     use Register::{R0, R1, R2, R3, R4, R6, R7, R8, R10};
     let mut a = Assembler::new();
-    let done = a.label();
+    let [ordinary, sorted, done] = std::array::from_fn(|_| a.label());
     a.alu(Alu::Move, R6, R1);
+    a.load(Width::Word, R7, R6, PRIORITY);
+    a.alu(Alu::Move, R2, R7);
+    a.alu_number(Alu::ShiftRight, R2, 3);
+    a.jump_number(Jump::NotEqual, R2, (magic >> 3) as i32, ordinary);
+    a.jump_always(sorted);
+    a.place(ordinary);
     a.call_function();
     a.alu(Alu::Move, R7, R0);
+    a.place(sorted);
     a.alu_number(Alu::And, R7, 7);
     // The kernel keeps the queue plus one, where 0 is none.
     a.alu(Alu::Move, R1, R7);

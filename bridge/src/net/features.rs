@@ -10,6 +10,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use super::{Error, Result};
 
 // linux/ethtool.h
+const GET_LINK: u32 = 0x0a;
 const GET_STRINGS: u32 = 0x1b;
 const GET_COUNTS: u32 = 0x37;
 const GET_FEATURES: u32 = 0x3a;
@@ -109,6 +110,18 @@ impl Features {
             self.ethtool(&mut change)?;
         }
         Ok(undo)
+    }
+
+    /// Whether the interface has carrier. The kernel then shows it as running without the usual delay.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn carrier(&self) -> Result<bool> {
+        let mut value = [GET_LINK, 0];
+        self.ethtool(&mut value).map_err(|e| {
+            Error::new(format!("interface {} can't be asked for its carrier", self.interface), e)
+        })?;
+        Ok(value[1] != 0)
     }
 
     fn ethtool(&self, data: &mut [u32]) -> io::Result<()> {

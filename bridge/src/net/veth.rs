@@ -21,8 +21,6 @@ pub struct VethPair<'a> {
     pub queues: u32,
     /// L3 MTU of both ends.
     pub mtu: u32,
-    /// A remark on the end in this namespace.
-    pub alias: &'a str,
 }
 
 /// An end of a veth pair.
@@ -36,8 +34,6 @@ pub struct VethEnd {
     pub tx_queues: u32,
     /// Receive queues.
     pub rx_queues: u32,
-    /// The remark on it.
-    pub alias: Option<String>,
 }
 
 impl Links {
@@ -64,12 +60,6 @@ impl Links {
         self.run(
             || format!("the veth pair {}, {} can't be made", pair.name, pair.peer),
             self.handle.link().add(message).execute(),
-        )?;
-        // The kernel takes no remark while it makes a device.
-        let remark = LinkUnspec::new_with_index(self.index(pair.name)?).alias(pair.alias).build();
-        self.run(
-            || format!("interface {} can't be given a remark", pair.name),
-            self.handle.link().change(remark).execute(),
         )
     }
 
@@ -91,15 +81,13 @@ impl Links {
 }
 
 fn end(message: &LinkMessage) -> Option<VethEnd> {
-    let mut end =
-        VethEnd { index: message.header.index, peer_index: 0, tx_queues: 1, rx_queues: 1, alias: None };
+    let mut end = VethEnd { index: message.header.index, peer_index: 0, tx_queues: 1, rx_queues: 1 };
     let mut veth = false;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::NumTxQueues(n) => end.tx_queues = *n,
             LinkAttribute::NumRxQueues(n) => end.rx_queues = *n,
             LinkAttribute::Link(index) => end.peer_index = *index,
-            LinkAttribute::IfAlias(alias) => end.alias = Some(alias.clone()),
             LinkAttribute::LinkInfo(infos) => {
                 veth = infos.iter().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth)));
             }

@@ -33,6 +33,8 @@ pub(super) fn reaction<const MIN: u64, const MAX: u64>(
         Some(MicrosOr::Word(Hardware)) => PeerReaction::Hardware,
         Some(MicrosOr::Micros(us)) => PeerReaction::Software { us: *us as u32 },
         None if matches!(kind, PortKind::Stream { .. }) => PeerReaction::Software { us: STREAM_REACTION_US },
+        // A queue that is not read brings nothing.
+        None if matches!(kind, PortKind::Veth { .. }) => PeerReaction::Software { us: 0 },
         None => PeerReaction::Software { us: REACTION_US },
     }
 }

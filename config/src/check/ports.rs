@@ -195,7 +195,7 @@ fn peer(raw: &PortSection, defaults: &DefaultsSection, cx: &mut Reader) -> Strin
     peer
 }
 
-/// A veth pair that is read by AF_XDP takes no longer frames.
+/// A veth pair that is read by `AF_XDP` takes no longer frames.
 fn check_veth_mtu(raw: &PortSection, defaults: &DefaultsSection, port: &Port, cx: &mut Reader) {
     if !matches!(port.kind, PortKind::Veth { .. }) || port.mtu <= VETH_MTU_MAX {
         return;

@@ -269,7 +269,7 @@ section! {
         /// Length of the cable in metres.
         cable_length: CableLength = Int(5);
         /// How fast peers stop.
-        peer_reaction: Reaction => "\"500us\" for stream ports, \"100us\" for others";
+        peer_reaction: Reaction => "\"500us\" for stream ports, \"100us\" for others, nothing for \"veth\"";
         /// Headroom of each lossless priority of a port.
         headroom: HeadroomSize => "as calculated";
     }

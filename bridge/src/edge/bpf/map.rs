@@ -15,7 +15,7 @@ const MAPPABLE: u32 = 1 << 10;
 pub enum MapKind {
     /// One value of so many bytes, which can be mapped into memory.
     Value(u32),
-    /// Sockets of AF_XDP by number, so many.
+    /// Sockets of `AF_XDP` by number, so many.
     XdpSockets(u32),
     /// A ring of so many bytes (a power of two, whole pages), whose descriptor becomes readable.
     Ring(u32),

@@ -1,4 +1,4 @@
-//! Memory that is shared with the kernel's AF_XDP: the frames, and the rings by which they change hands.
+//! Memory that is shared with the kernel's `AF_XDP`: the frames, and the rings by which they change hands.
 //!
 //! What must not enter: system calls other than mapping memory, and what is in a frame.
 
@@ -109,7 +109,7 @@ pub(super) struct Ring<T> {
 unsafe impl<T: Send> Send for Ring<T> {}
 
 impl<T: Entry> Ring<T> {
-    /// Maps the ring of `size` entries (a power of two) that is at page offset `page` of an AF_XDP socket, laid out as the
+    /// Maps the ring of `size` entries (a power of two) that is at page offset `page` of an `AF_XDP` socket, laid out as the
     /// kernel says in `offsets`.
     pub(super) fn map(
         socket: BorrowedFd<'_>,

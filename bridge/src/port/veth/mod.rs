@@ -1,4 +1,4 @@
-//! A veth pair as a port, read by AF_XDP with one queue per priority: not reading a queue stops its senders exactly.
+//! A veth pair as a port, read by `AF_XDP` with one queue per priority: not reading a queue stops its senders exactly.
 //!
 //! ```text
 //! host's end (edge::VethHost)  | switch's end
@@ -10,10 +10,11 @@
 //!
 //! A queue is *hot* while it may have frames: then each `rx` rings its bell. Found empty it is armed and left alone; its
 //! next frame wakes the port. A frame that was past the place where the host's side looks at the flag but not yet in
-//! the ring makes no wake: therefore an armed queue is looked at again after 2 ms, three times, and then at each `tick`.
+//! the ring makes no wake: therefore an armed queue is looked at again after 2 ms, three times, and then about once a second.
 //!
 //! What must not enter: what priority a frame has (`edge::steer`).
 
+mod bell;
 mod memory;
 mod napi;
 mod open;
@@ -27,6 +28,7 @@ use dcbridge_scheduler::Priority;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{Expiration, TimerFd, TimerSetTimeFlags};
 
+use self::bell::Bell;
 use self::open::Setup;
 use self::socket::Xsk;
 use super::interface::{self, State};
@@ -40,18 +42,22 @@ pub use open::{MTU_MAX, open};
 
 /// Queues, one per priority.
 const QUEUES: usize = 8;
+/// The one by which frames are sent.
+const SENDING: usize = 0;
 /// Frames that are taken at once.
 const TX_ROOM: usize = 64;
 /// How often an armed queue is looked at again, and when.
 const RETRIES: u8 = 3;
 const RETRY: Duration = Duration::from_millis(2);
+/// Queues that a `tick` looks at.
+const LOOKED_AT: usize = 2;
 /// When frames that the host had no room for are tried again.
 const TX_RETRY: Duration = Duration::from_micros(500);
 
 /// What a veth port is to be.
 #[derive(Clone, Debug)]
 pub struct VethOptions {
-    /// Name of the switch's end, in the calling thread's namespace.
+    /// Name of the switch's end.
     pub name: String,
     /// Namespace of the host's end.
     pub netns: NetnsRef,
@@ -63,10 +69,18 @@ pub struct VethOptions {
     pub steering: SteerSpec,
 }
 
+/// A queue of the switch's end.
+#[derive(Debug)]
+struct Queue {
+    xsk: Xsk,
+    bell: Bell,
+}
+
 /// An open veth port.
 #[derive(Debug)]
 pub struct VethPort {
-    xsks: Vec<Xsk>,
+    /// By priority.
+    queues: Vec<Queue>,
     wake: Wake,
     timer: TimerFd,
     timer_at: Option<Instant>,
@@ -84,16 +98,17 @@ pub struct VethPort {
     next: usize,
     /// Frames that were put and not yet sent.
     unsent: bool,
-    was_down: bool,
     guarantee: Guarantee,
     notes: Vec<String>,
-    /// Frames lost on the way to us, those of closed sockets first.
-    dropped: (u64, u64),
+    /// Frames lost on the way to us, by queue.
+    dropped: [u64; QUEUES],
+    /// The queue that `tick` looked at last.
+    looked_at: usize,
     /// Why nothing comes any more.
     closed: Option<String>,
     counters: VethCounters,
-    /// Last: what was set up is undone when no socket is left.
-    setup: Setup,
+    /// What was set up, until the port is dropped.
+    setup: Option<Setup>,
 }
 
 /// What a veth port has done.
@@ -110,28 +125,28 @@ pub struct VethCounters {
 }
 
 impl VethPort {
-    fn new(xsks: Vec<Xsk>, wake: Wake, setup: Setup) -> io::Result<VethPort> {
+    fn new(queues: Vec<Queue>, socket: OwnedFd, wake: Wake, setup: Setup) -> io::Result<VethPort> {
         let (index, cookie, guarantee) = (setup.index(), setup.cookie(), setup.guarantee());
         Ok(VethPort {
-            xsks,
+            queues,
             wake,
             timer: open::timer()?,
             timer_at: None,
             cookie,
             index,
-            socket: open::any_socket()?,
+            socket,
             hot: u8::MAX,
             retries: [0; QUEUES],
             served: u8::MAX,
             next: 0,
             unsent: false,
-            was_down: false,
             guarantee,
             notes: setup.notes().to_vec(),
-            dropped: (0, 0),
+            dropped: [0; QUEUES],
+            looked_at: 0,
             closed: None,
             counters: VethCounters::default(),
-            setup,
+            setup: Some(setup),
         })
     }
 
@@ -147,7 +162,8 @@ impl VethPort {
 
     fn bell(&mut self, queue: usize) -> bool {
         self.counters.bells += 1;
-        self.xsks[queue].bell()
+        self.queues[queue].bell.ring();
+        !self.queues[queue].xsk.is_empty()
     }
 
     /// Leaves a queue that was found empty until its next frame. True: there is one already.
@@ -166,10 +182,11 @@ impl VethPort {
 
     /// Lets `rx` be called after `delay`, or earlier.
     fn wake_in(&mut self, delay: Duration) {
-        if self.timer_at.is_some() {
+        let at = Instant::now() + delay;
+        if self.timer_at.is_some_and(|earlier| earlier <= at) {
             return;
         }
-        self.timer_at = Some(Instant::now() + delay);
+        self.timer_at = Some(at);
         let delay = delay.max(Duration::from_nanos(1));
         // It only fails for times that are none.
         let _ = self.timer.set(Expiration::OneShot(TimeSpec::from(delay)), TimerSetTimeFlags::empty());
@@ -194,6 +211,8 @@ impl VethPort {
         }
         if self.timer_at.is_some_and(|at| at <= Instant::now()) {
             self.timer_at = None;
+            // It may be a little behind our clock; what it says then is heard the next time.
+            let _ = self.timer.wait();
             self.retry();
         }
     }
@@ -229,7 +248,7 @@ impl VethPort {
     /// Takes frames out of a queue that is served. False: the budget has ended, or memory.
     fn drain(&mut self, queue: usize, left: &mut usize, arena: &mut Arena, out: &mut Vec<RxFrame>) -> bool {
         loop {
-            while let Some(frame) = self.xsks[queue].peek() {
+            while let Some(frame) = self.queues[queue].xsk.peek() {
                 if *left == 0 {
                     return false;
                 }
@@ -238,7 +257,7 @@ impl VethPort {
                     out.push(RxFrame { id, queue: queue as u8 });
                     *left -= 1;
                 }
-                self.xsks[queue].take();
+                self.queues[queue].xsk.take();
             }
             if self.hot & (1 << queue) == 0 {
                 return true;
@@ -254,25 +273,11 @@ impl VethPort {
 
     /// Sends what was put; what the host has no room for is tried again.
     fn send(&mut self) {
-        self.unsent = !self.xsks[0].send();
-        self.xsks[0].reap();
-        if self.unsent || self.xsks[0].tx_room() < TX_ROOM {
+        self.unsent = !self.queues[SENDING].xsk.send();
+        self.queues[SENDING].xsk.reap();
+        if self.unsent || self.queues[SENDING].xsk.tx_room() < TX_ROOM {
             self.unsent = true;
             self.wake_in(TX_RETRY);
-        }
-    }
-
-    /// The switch's end was set down and up again: the kernel polls it anew, which the sockets must learn.
-    fn revive(&mut self) {
-        self.dropped.0 += self.dropped.1;
-        self.xsks.clear();
-        match self.setup.sockets() {
-            Ok(xsks) => {
-                self.xsks = xsks;
-                self.hot = u8::MAX;
-                self.unsent = false;
-            }
-            Err(error) => self.closed = Some(error.to_string()),
         }
     }
 
@@ -281,10 +286,30 @@ impl VethPort {
     }
 }
 
+impl Drop for VethPort {
+    fn drop(&mut self) {
+        let (queues, setup) = (std::mem::take(&mut self.queues), self.setup.take());
+        let Some(setup) = setup else { return };
+        if !setup.is_ours() {
+            // What belongs to others is put back before the process may end.
+            drop(queues);
+            drop(setup);
+            return;
+        }
+        // Deleting takes the kernel a tenth of a second, which a worker does not have. If the process ends meanwhile, the
+        // kernel does it. If there is no thread to be had, it is done here: the closure is dropped with what it holds.
+        let delete = move || {
+            drop(setup);
+            drop(queues);
+        };
+        let _ = std::thread::Builder::new().name("dcbridge-veth".to_owned()).spawn(delete);
+    }
+}
+
 impl Port for VethPort {
     fn rx(&mut self, serve: u8, budget: usize, arena: &mut Arena, out: &mut Vec<RxFrame>) -> RxStatus {
         let mut status = RxStatus { closed: self.closed(), ..RxStatus::default() };
-        if status.closed.is_some() || self.was_down {
+        if status.closed.is_some() {
             return status;
         }
         self.look(serve);
@@ -302,16 +327,18 @@ impl Port for VethPort {
     }
 
     fn tx_room(&self) -> usize {
-        self.xsks.first().map_or(0, |xsk| xsk.tx_room().min(TX_ROOM))
+        self.queues[SENDING].xsk.tx_room().min(TX_ROOM)
     }
 
     fn tx(&mut self, frames: &[TxDesc], arena: &mut Arena, outcomes: &mut Vec<TxOutcome>) {
-        let Some(xsk) = self.xsks.first_mut().filter(|_| self.closed.is_none() && !self.was_down) else {
+        if self.closed.is_some() {
             outcomes.extend(frames.iter().map(|_| TxOutcome::Refused));
             return;
-        };
+        }
+        let xsk = &mut self.queues[SENDING].xsk;
         outcomes.extend(frames.iter().map(|frame| {
-            if xsk.put(frame.head(), frame.body(arena)) { TxOutcome::Sent } else { TxOutcome::Refused }
+            let taken = xsk.put(frame.head(), frame.body(arena));
+            if taken { TxOutcome::Sent } else { TxOutcome::Refused }
         }));
         self.send();
     }
@@ -328,25 +355,26 @@ impl Port for VethPort {
         let state = interface::state(self.socket.as_fd(), self.index);
         match state {
             State::Gone => self.closed = Some(interface::GONE.to_owned()),
-            State::Present { up: false, .. } => self.was_down = true,
-            State::Present { up: true, .. } if self.was_down => {
-                self.was_down = false;
-                self.revive();
+            // The kernel polls it anew when it is up again; bells would not know.
+            State::Present { up: false, .. } => {
+                self.closed = Some("the switch's end was set down".to_owned());
             }
             State::Present { .. } => {}
         }
-        if self.closed.is_some() || self.was_down {
+        if self.closed.is_some() {
             return state.link();
         }
-        for queue in 0..QUEUES {
-            if (self.served & !self.hot) & (1 << queue) != 0 {
-                self.find(queue);
+        // Some queues each time: with many ports this is all that they cost while nothing happens.
+        for _ in 0..LOOKED_AT {
+            self.looked_at = (self.looked_at + 1) % QUEUES;
+            if (self.served & !self.hot) & (1 << self.looked_at) != 0 {
+                self.find(self.looked_at);
             }
+            self.dropped[self.looked_at] = self.queues[self.looked_at].xsk.dropped();
         }
         if self.served & self.hot != 0 {
             self.wake_in(Duration::ZERO);
         }
-        self.dropped.1 = self.xsks.iter().map(Xsk::dropped).sum();
         state.link()
     }
 
@@ -374,6 +402,6 @@ impl Port for VethPort {
     }
 
     fn host_edge_drops(&self) -> u64 {
-        self.dropped.0 + self.dropped.1
+        self.dropped.iter().sum()
     }
 }

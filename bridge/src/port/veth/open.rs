@@ -10,31 +10,34 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 
+use super::bell::Bell;
 use super::napi::{self, Masked};
 use super::socket::{HEADROOM, Xsk};
-use super::{QUEUES, VethOptions, VethPort};
-use crate::edge::bpf::{Assembler, Helper, Kind, Map, MapKind, Register, Width, attach_xdp, load};
+use super::{QUEUES, Queue, VethOptions, VethPort};
+use crate::edge::bpf::{
+    Alu, Assembler, Helper, Kind, LoadError, Map, MapKind, Register, Width, attach_xdp, load,
+};
 use crate::edge::steer::SteerSpec;
-use crate::edge::{Cookie, VethHost};
-use crate::net::{Feature, Features, Links, Netns, NetnsRef, VethEnd, VethPair, in_netns, sysctl};
+use crate::edge::{Cookie, Kick, VethHost, Wake};
+use crate::net::{Features, Links, Netns, NetnsRef, VethEnd, VethPair, in_netns, sysctl};
 use crate::port::{Guarantee, OpenError};
 
 /// The longest L3 MTU in bytes: a frame with its tag, the room in front of it and the kernel's own record share a page.
 pub const MTU_MAX: u16 = 3500;
 const ETHERNET_AND_TAG: usize = 18;
-/// What the pairs are known by that we made, also after a kill.
-const REMARK: &str = "made by dcbridge";
 /// From this version on a full ring stops the host's queue; before, it drops.
 const BACKPRESSURE_SINCE: (u32, u32) = (6, 16);
 /// How long the first frames may take through the kernel.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// With it the kernel knows what to poll before AF_XDP asks for it.
-const POLLED: [Feature; 1] = [("rx-gro", true)];
+/// How long a pair may take to vanish.
+const CLOSING: Duration = Duration::from_millis(1500);
 /// Offset in `struct xdp_md`.
 const RX_QUEUE_INDEX: i16 = 16;
-const XDP_DROP: i32 = 1;
+const XDP_PASS: i32 = 2;
 
-/// Opens a veth port; the switch's end is in the calling thread's namespace.
+/// Opens a veth port. A pair that is made here has its other end in a namespace of its own, where no firewall and no
+/// administrator comes between, and which ends with the process. If an interface of that name exists in the calling
+/// thread's namespace, it must be the other end of the host's.
 ///
 /// # Errors
 /// A sentence that says what is missing or in the way. Everything is then as it was.
@@ -49,14 +52,16 @@ pub fn open(options: &VethOptions) -> Result<VethPort, OpenError> {
 }
 
 fn open_here(options: &VethOptions) -> Result<VethPort, OpenError> {
-    let hold = |netns: &NetnsRef| in_netns(netns, Netns::of_this_thread).map(|n| NetnsRef::Open(Arc::new(n)));
-    let (here, there) = (hold(&NetnsRef::Current)?, hold(&options.netns)?);
-    let mut setup = Setup::begin(options, here, there)?;
+    let mut setup = Setup::begin(options)?;
     let wake = setup.host(options)?;
-    setup.device(options)?;
-    let xsks = setup.sockets()?;
-    VethPort::new(xsks, wake, setup)
-        .map_err(|e| OpenError::new(format!("veth {} has no descriptors to wait for: {e}", options.name)))
+    let here = setup.here.clone();
+    let (queues, socket) = in_netns(&here, || Ok::<_, OpenError>((setup.device(options)?, any_socket())))?;
+    let failed = |e| OpenError::new(format!("veth {} has no descriptors to wait for: {e}", options.name));
+    VethPort::new(queues, socket.map_err(failed)?, wake, setup).map_err(failed)
+}
+
+fn hold(netns: &NetnsRef) -> Result<NetnsRef, crate::net::Error> {
+    Ok(NetnsRef::Open(Arc::new(in_netns(netns, Netns::of_this_thread)?)))
 }
 
 /// A timer that nobody waits for yet.
@@ -66,7 +71,7 @@ pub(super) fn timer() -> io::Result<TimerFd> {
 }
 
 /// A socket by which interfaces of this namespace can be asked for.
-pub(super) fn any_socket() -> io::Result<OwnedFd> {
+fn any_socket() -> io::Result<OwnedFd> {
     Ok(socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?)
 }
 
@@ -83,9 +88,7 @@ pub(super) struct Setup {
     chunk: usize,
     cookie: Cookie,
     host: Option<VethHost>,
-    features: Option<(Features, Vec<Feature>)>,
     masked: Option<Masked>,
-    sockets: Option<Map>,
     /// Closed, it takes the program off.
     program: Option<OwnedFd>,
     before: Before,
@@ -103,20 +106,25 @@ struct Before {
 
 impl Setup {
     /// Makes the pair, or finds it.
-    fn begin(options: &VethOptions, here: NetnsRef, there: NetnsRef) -> Result<Setup, OpenError> {
+    fn begin(options: &VethOptions) -> Result<Setup, OpenError> {
         let VethOptions { name, peer, .. } = options;
-        let links = Links::open()?;
-        let (end, ours) = match links.veth(name)? {
-            Some(end) => {
-                check_pair(options, &there, &end)?;
-                let ours = end.alias.as_deref() == Some(REMARK);
-                (end, ours)
-            }
-            None => (make(options, &links, &there)?, true),
-        };
-        let info = links.info(name)?;
-        let ipv6 = ipv6_key(name);
-        let before = Before { up: info.up, mtu: info.mtu, ipv6: sysctl::read(&ipv6).ok() };
+        let there = hold(&options.netns)?;
+        if let Some(end) = Links::open()?.veth(name)? {
+            check_pair(options, &there, &end)?;
+            return Setup::new(options, hold(&NetnsRef::Current)?, there, false);
+        }
+        let peer_netns = in_netns(&there, Netns::of_this_thread)?;
+        let here = NetnsRef::Open(Arc::new(Netns::anonymous(name)?));
+        let (queues, mtu) = (QUEUES as u32, u32::from(options.mtu));
+        let pair = VethPair { name, peer, peer_netns: &peer_netns, queues, mtu };
+        make(&here, &pair)?;
+        Setup::new(options, here, there, true)
+    }
+
+    fn new(options: &VethOptions, here: NetnsRef, there: NetnsRef, ours: bool) -> Result<Setup, OpenError> {
+        let VethOptions { name, peer, .. } = options;
+        let (info, ipv6) =
+            Links::within(&here, |links| Ok((links.info(name)?, sysctl::read(&ipv6_key(name)).ok())))?;
         let frame = usize::from(options.mtu) + ETHERNET_AND_TAG + HEADROOM;
         let (guarantee, notes) = backpressure(name);
         Ok(Setup {
@@ -124,28 +132,24 @@ impl Setup {
             peer: peer.clone(),
             here,
             there,
-            index: end.index,
+            index: info.index,
             ours,
             chunk: frame.next_power_of_two().max(2048),
             cookie: Cookie::random(),
             host: None,
-            features: None,
             masked: None,
-            sockets: None,
             program: None,
-            before,
+            before: Before { up: info.up, mtu: info.mtu, ipv6 },
             notes,
             guarantee,
         })
     }
 
     /// Sets up the host's end.
-    fn host(&mut self, options: &VethOptions) -> Result<crate::edge::Wake, OpenError> {
+    fn host(&mut self, options: &VethOptions) -> Result<Wake, OpenError> {
         let (peer, mtu) = (&self.peer, u32::from(options.mtu));
         let spec = SteerSpec { kick: Some(self.cookie), ..options.steering.clone() };
-        let opened = in_netns(&self.there, || {
-            Ok::<_, crate::net::Error>(VethHost::open(peer, mtu, &spec, self.cookie))
-        })?;
+        let opened = in_netns(&self.there, || Ok::<_, crate::net::Error>(VethHost::open(peer, mtu, &spec)))?;
         let (host, wake) = opened.map_err(|obstacle| {
             OpenError::new(format!("interface {peer} in {} {obstacle}", options.netns))
         })?;
@@ -153,58 +157,70 @@ impl Setup {
         Ok(wake)
     }
 
-    /// Sets up the switch's end.
-    fn device(&mut self, options: &VethOptions) -> Result<(), OpenError> {
+    /// Sets up the switch's end, in its namespace.
+    fn device(&mut self, options: &VethOptions) -> Result<Vec<Queue>, OpenError> {
         let name = &options.name;
         let links = Links::open()?;
         // Else it would send into the host by itself.
         sysctl::disable_ipv6(name)?;
-        let features = Features::open(name)?;
-        let undo = features.set(&POLLED)?;
-        self.features = Some((features, undo));
         links.set_mtu(name, u32::from(options.mtu))?;
         links.set_up(name)?;
-        let failed = |what: &str, e: &io::Error| refused(name, what, e);
-        let sockets =
-            Map::new(MapKind::XdpSockets(QUEUES as u32)).map_err(|e| failed("a map of eBPF", &e))?;
-        let program = xdp_program(&sockets).map_err(|e| {
+        let failed = |what: &'static str| move |e: io::Error| refused(name, what, &e);
+        let map = Map::new(MapKind::XdpSockets(QUEUES as u32)).map_err(failed("a map of eBPF"))?;
+        let program = xdp_program(&map).map_err(|e| {
             OpenError::new(format!("veth {name} can't be given an XDP program: {e} (run as root)"))
         })?;
-        let attached = attach_xdp(program.as_fd(), self.index).map_err(|e| failed("an XDP program", &e))?;
-        self.sockets = Some(sockets);
+        let attached = attach_xdp(program.as_fd(), self.index).map_err(failed("an XDP program"))?;
         self.program = Some(attached);
-        // Only now: a device that is masked before would never show what to poll.
-        self.masked = Some(napi::mask(name).map_err(|e| failed("polling on demand", &e))?);
+        let bells = (0..QUEUES).map(|_| Bell::new(name)).collect::<io::Result<Vec<_>>>();
+        let bells = bells.map_err(failed("sockets that poll on demand"))?;
+        self.teach(&bells)?;
+        // Frames come; the kernel would call the link down for up to a second more.
+        Features::open(name)?.carrier()?;
+        // From now on each queue is polled once more by itself, at its next frame, and then only on demand.
+        self.masked = Some(napi::mask(name).map_err(failed("polling on demand"))?);
+        let mut queues = Vec::with_capacity(QUEUES);
+        for (bell, number) in bells.into_iter().zip(0u32..) {
+            let xsk = Xsk::open(self.index, number, self.chunk);
+            let xsk = xsk.map_err(failed("a socket of AF_XDP"))?;
+            map.put(number, xsk.as_fd()).map_err(failed("a socket of AF_XDP"))?;
+            queues.push(Queue { xsk, bell });
+        }
+        for priority in Priority::all() {
+            let kick = Kick::new(self.cookie, priority);
+            self.knock(priority, kick.bytes()).map_err(failed("a first frame"))?;
+        }
+        Ok(queues)
+    }
+
+    fn knock(&self, priority: Priority, frame: &[u8]) -> io::Result<()> {
+        self.host.as_ref().map_or(Err(io::ErrorKind::NotConnected.into()), |host| host.knock(priority, frame))
+    }
+
+    /// Sends each bell a frame through its queue.
+    fn teach(&self, bells: &[Bell]) -> Result<(), OpenError> {
+        let end = Instant::now() + PATIENCE;
+        while let Some(deaf) = bells.iter().position(|bell| !bell.works()) {
+            let knocked = self.knock(Priority::new(deaf as u8), &bells[deaf].lesson());
+            if bells[deaf].works() {
+                continue;
+            }
+            if Instant::now() > end {
+                let why = knocked.err().map(|e| format!(" ({e})")).unwrap_or_default();
+                return Err(OpenError::new(format!(
+                    "veth {}: nothing comes through queue {deaf}{why}: a firewall in the switch's namespace may drop \
+                     the broadcast that is sent there (let the port make the pair), or the kernel can't poll on demand",
+                    self.name
+                )));
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
         Ok(())
     }
 
-    /// Opens the sockets, and sends a frame through each so that they learn what to poll.
-    pub(super) fn sockets(&self) -> Result<Vec<Xsk>, OpenError> {
-        in_netns(&self.here, || {
-            let failed = |e: io::Error| refused(&self.name, "a socket of AF_XDP", &e);
-            let (Some(map), Some(host)) = (&self.sockets, &self.host) else {
-                return Err(failed(io::ErrorKind::NotConnected.into()));
-            };
-            let mut xsks = Vec::with_capacity(QUEUES);
-            for queue in 0..QUEUES as u32 {
-                let xsk = Xsk::open(self.index, queue, self.chunk).map_err(failed)?;
-                map.put(queue, xsk.as_fd()).map_err(failed)?;
-                xsks.push(xsk);
-            }
-            let end = Instant::now() + PATIENCE;
-            while let Some(deaf) = xsks.iter().position(|xsk| !xsk.has_bell()) {
-                let knocked = host.knock(Priority::new(deaf as u8));
-                if Instant::now() > end {
-                    return Err(OpenError::new(format!(
-                        "veth {}: queue {deaf} passes no frames{}: this kernel can't poll it on demand",
-                        self.name,
-                        knocked.err().map(|e| format!(" ({e})")).unwrap_or_default()
-                    )));
-                }
-                std::thread::sleep(Duration::from_micros(200));
-            }
-            Ok(xsks)
-        })
+    /// Whether the pair was made here.
+    pub(super) fn is_ours(&self) -> bool {
+        self.ours
     }
 
     pub(super) fn index(&self) -> u32 {
@@ -225,10 +241,6 @@ impl Setup {
 
     /// Puts a pair that is not ours back as it was, the switch's end first.
     fn restore(&mut self) -> Result<(), OpenError> {
-        // While there is a program: taking that off then ends the polling as well.
-        if let Some((features, undo)) = self.features.take() {
-            features.set(&undo)?;
-        }
         if let Some(masked) = self.masked.take() {
             masked.restore().map_err(|e| refused(&self.name, "its former polling", &e))?;
         }
@@ -273,20 +285,17 @@ fn ipv6_key(name: &str) -> String {
     format!("ipv6/conf/{name}/disable_ipv6")
 }
 
-fn make(options: &VethOptions, links: &Links, there: &NetnsRef) -> Result<VethEnd, OpenError> {
-    let VethOptions { name, peer, mtu, netns, .. } = options;
-    let NetnsRef::Open(peer_netns) = there else {
-        return Err(OpenError::new(format!("{netns} is not open")));
-    };
-    links.add_veth_pair(&VethPair {
-        name,
-        peer,
-        peer_netns,
-        queues: QUEUES as u32,
-        mtu: u32::from(*mtu),
-        alias: REMARK,
-    })?;
-    links.veth(name)?.ok_or_else(|| OpenError::new(format!("interface {name} vanished while it was made")))
+/// Makes a pair. The one of a port that was just closed may still be there: that is waited for.
+fn make(here: &NetnsRef, pair: &VethPair<'_>) -> Result<(), OpenError> {
+    let end = Instant::now() + CLOSING;
+    loop {
+        match Links::within(here, |links| links.add_veth_pair(pair)) {
+            Err(e) if e.kind() == Some(io::ErrorKind::AlreadyExists) && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            made => return Ok(made?),
+        }
+    }
 }
 
 /// Whether a pair that exists is the one that was meant, with as many queues as are needed.
@@ -331,12 +340,12 @@ fn version(release: &str) -> Option<(u32, u32)> {
 }
 
 /// Hands each frame to the socket of its queue.
-fn xdp_program(sockets: &Map) -> Result<OwnedFd, crate::edge::bpf::LoadError> {
+fn xdp_program(sockets: &Map) -> Result<OwnedFd, LoadError> {
     use Register::{R1, R2, R3};
     let mut a = Assembler::new();
     a.load(Width::Word, R2, R1, RX_QUEUE_INDEX);
     a.load_map(R1, sockets.as_fd());
-    a.alu_number(crate::edge::bpf::Alu::Move, R3, XDP_DROP);
+    a.alu_number(Alu::Move, R3, XDP_PASS);
     a.call(Helper::RedirectMap);
     a.exit();
     load(Kind::Xdp, &a.finish())

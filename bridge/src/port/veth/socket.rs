@@ -1,7 +1,7 @@
-//! The AF_XDP socket of one queue: system calls that have no safe wrapper, and the frames that go through its rings.
+//! The `AF_XDP` socket of one queue: system calls that have no safe wrapper, and the frames that go through its rings.
 //!
 //! The kernel copies frames between its buffers and ours. Nothing comes by itself: the device's polling is switched off
-//! (`napi`), and `bell` lets the kernel poll this queue once, up to `BUDGET` frames.
+//! (`napi`), and a `Bell` lets the kernel poll this queue once, up to `BUDGET` frames.
 
 use std::io;
 use std::mem;
@@ -23,13 +23,7 @@ const TX_AT_ONCE: u32 = 32;
 /// Room that the kernel keeps in front of each received frame.
 pub(super) const HEADROOM: usize = 256;
 
-// linux: not in libc.
-const SO_PREFER_BUSY_POLL: libc::c_int = 69;
-const SO_BUSY_POLL_BUDGET: libc::c_int = 70;
-/// Longest time that one bell may poll in microseconds; with `MSG_DONTWAIT` it polls once.
-const BUSY_POLL_US: libc::c_int = 20;
-
-/// An AF_XDP socket on one queue.
+/// An `AF_XDP` socket on one queue.
 #[derive(Debug)]
 pub(super) struct Xsk {
     fd: OwnedFd,
@@ -60,13 +54,13 @@ impl Xsk {
             flags: 0,
             tx_metadata_len: 0,
         };
-        let set = |option, value: u32| set(&fd, libc::SOL_XDP, option, &value);
-        self::set(&fd, libc::SOL_XDP, libc::XDP_UMEM_REG, &area)?;
+        let set = |option, value: u32| set(fd.as_fd(), libc::SOL_XDP, option, &value);
+        self::set(fd.as_fd(), libc::SOL_XDP, libc::XDP_UMEM_REG, &area)?;
         set(libc::XDP_UMEM_FILL_RING, RX_FRAMES)?;
         set(libc::XDP_UMEM_COMPLETION_RING, tx_frames)?;
         set(libc::XDP_RX_RING, RX_FRAMES)?;
         set(libc::XDP_TX_RING, tx_frames)?;
-        let at = offsets(&fd)?;
+        let at: libc::xdp_mmap_offsets = ask(fd.as_fd(), libc::SOL_XDP, libc::XDP_MMAP_OFFSETS)?;
         let s = fd.as_fd();
         let mut xsk = Xsk {
             rx: Ring::map(s, libc::XDP_PGOFF_RX_RING, &at.rx, RX_FRAMES)?,
@@ -81,19 +75,8 @@ impl Xsk {
             xsk.fill.push(n * chunk as u64);
         }
         xsk.fill.publish();
-        xsk.poll_on_demand()?;
         xsk.bind(index, queue)?;
         Ok(xsk)
-    }
-
-    /// Lets `bell` poll the device's queue.
-    fn poll_on_demand(&self) -> io::Result<()> {
-        let options = [
-            (SO_PREFER_BUSY_POLL, 1),
-            (libc::SO_BUSY_POLL, BUSY_POLL_US),
-            (SO_BUSY_POLL_BUDGET, BUDGET as i32),
-        ];
-        options.iter().try_for_each(|&(option, value)| set(&self.fd, libc::SOL_SOCKET, option, &value))
     }
 
     fn bind(&self, index: u32, queue: u32) -> io::Result<()> {
@@ -108,29 +91,6 @@ impl Xsk {
         // SAFETY: the pointer is to a sockaddr_xdp of the length given that outlives the call.
         Errno::result(unsafe { libc::bind(self.fd.as_raw_fd(), (&raw const address).cast(), len) })?;
         Ok(())
-    }
-
-    /// Whether the kernel knows what to poll: it learns it from the first frame of the queue.
-    pub(super) fn has_bell(&self) -> bool {
-        let id: io::Result<u32> = ask(&self.fd, libc::SOL_SOCKET, libc::SO_INCOMING_NAPI_ID);
-        id.is_ok_and(|id| id != 0)
-    }
-
-    /// Lets the kernel poll the queue once. True: there are frames.
-    pub(super) fn bell(&self) -> bool {
-        // SAFETY: no buffer is handed over.
-        unsafe {
-            libc::recvfrom(
-                self.fd.as_raw_fd(),
-                std::ptr::null_mut(),
-                0,
-                libc::MSG_DONTWAIT,
-                std::ptr::null_mut(),
-                std::ptr::null_mut(),
-            )
-        };
-        // Whether that succeeded is seen in the ring; a device that is gone is noticed elsewhere.
-        !self.is_empty()
     }
 
     /// No received frame waits in the ring.
@@ -214,7 +174,8 @@ impl Xsk {
 
     /// Frames that the kernel has lost: there was no room for them, or they were too long.
     pub(super) fn dropped(&self) -> u64 {
-        let statistics: io::Result<libc::xdp_statistics> = ask(&self.fd, libc::SOL_XDP, libc::XDP_STATISTICS);
+        let statistics: io::Result<libc::xdp_statistics> =
+            ask(self.fd.as_fd(), libc::SOL_XDP, libc::XDP_STATISTICS);
         statistics.map_or(0, |s| s.rx_dropped + s.rx_ring_full)
     }
 }
@@ -225,7 +186,13 @@ impl AsFd for Xsk {
     }
 }
 
-fn set<T: Copy>(fd: &OwnedFd, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
+/// Sets an option of a socket.
+pub(super) fn set<T: Copy>(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
     let len = size_of::<T>() as libc::socklen_t;
     // SAFETY: the pointer is to a value of the length given that outlives the call; the kernel copies it.
     let set = unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const *value).cast(), len) };
@@ -237,7 +204,7 @@ fn set<T: Copy>(fd: &OwnedFd, level: libc::c_int, option: libc::c_int, value: &T
 ///
 /// # Safety
 /// Any bits are a value.
-unsafe trait Answer: Copy {}
+pub(super) unsafe trait Answer: Copy {}
 // SAFETY: any bits are a number.
 unsafe impl Answer for u32 {}
 // SAFETY: a struct of numbers.
@@ -245,7 +212,8 @@ unsafe impl Answer for libc::xdp_statistics {}
 // SAFETY: a struct of structs of numbers.
 unsafe impl Answer for libc::xdp_mmap_offsets {}
 
-fn ask<T: Answer>(fd: &OwnedFd, level: libc::c_int, option: libc::c_int) -> io::Result<T> {
+/// Asks for an option of a socket.
+pub(super) fn ask<T: Answer>(fd: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int) -> io::Result<T> {
     // SAFETY: any bits are a value, also zeroes.
     let mut value: T = unsafe { mem::zeroed() };
     let mut len = size_of::<T>() as libc::socklen_t;
@@ -257,8 +225,4 @@ fn ask<T: Answer>(fd: &OwnedFd, level: libc::c_int, option: libc::c_int) -> io::
         return Err(io::ErrorKind::InvalidData.into());
     }
     Ok(value)
-}
-
-fn offsets(fd: &OwnedFd) -> io::Result<libc::xdp_mmap_offsets> {
-    ask(fd, libc::SOL_XDP, libc::XDP_MMAP_OFFSETS)
 }

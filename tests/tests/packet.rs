@@ -1,0 +1,144 @@
+//! Packet ports: any interface, with its tags and its superframes.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use dcbridge::arena::Arena;
+use dcbridge::port::packet::{self, PacketOptions, PacketPort};
+use dcbridge::port::{Guarantee, Link, Port, RxFrame, TxOutcome};
+use dcbridge_tests::forward::{Joined, wait, whole};
+use dcbridge_tests::host::Host;
+use dcbridge_tests::privilege::root_for;
+use dcbridge_tests::taps::{PATIENCE, frame, ip_command, packet_socket};
+use dcbridge_tests::traffic::tcp_watched;
+
+fn options(host: &Host, name: &str) -> PacketOptions {
+    PacketOptions { name: name.to_owned(), netns: host.netns(), mtu: 1500 }
+}
+
+#[track_caller]
+fn open(host: &Host, name: &str) -> PacketPort {
+    packet::open(&options(host, name)).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// A switch with the near end of a pair whose far end is a host's.
+fn pair(switch: &Host, host: &Host, near: &str, far: &str) {
+    switch.links(|l| l.add_veth(near, far));
+    let dcbridge::net::NetnsRef::Open(netns) = host.netns() else { panic!("it is open") };
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&*netns));
+    ip_command(switch, &format!("link set {far} netns /proc/{}/fd/{fd}", std::process::id()));
+    switch.links(|l| l.set_up(near));
+    host.links(|l| l.set_up(far));
+}
+
+/// The kernel calls a link up a little later than it is.
+#[track_caller]
+fn settle(port: &mut PacketPort, wanted: impl Fn(&Link) -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !wanted(&port.tick()) {
+        assert!(Instant::now() < end, "{:?}", port.tick());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[track_caller]
+fn receive(port: &mut PacketPort, arena: &mut Arena) -> RxFrame {
+    let mut out = Vec::new();
+    let end = Instant::now() + PATIENCE;
+    while out.is_empty() {
+        wait(&[port]);
+        let status = port.rx(0xff, 1, arena, &mut out);
+        assert!(status.closed.is_none() && Instant::now() < end, "{status:?}");
+    }
+    out[0]
+}
+
+#[test]
+fn frames_and_tags_pass_byte_for_byte() {
+    if !root_for("frames through a packet port") {
+        return;
+    }
+    let (host, switch) = (Host::new("host"), Host::new("switch"));
+    pair(&switch, &host, "near", "far");
+    let mut port = open(&switch, "near");
+    settle(&mut port, |link| *link == Link::Up);
+    assert_eq!((port.guarantee(), port.offload(), port.notes()), (Guarantee::FramesOnly, true, &[][..]));
+    let socket = packet_socket(&host, "far");
+    let mut arena = Arena::new(1 << 20);
+    // Tagged after untagged and the other way round, and with two tags.
+    for (len, tags) in [(60, 0), (60, 1), (1514, 1), (1506, 2), (1514, 0), (64, 2)] {
+        let mut sent = frame(len);
+        for n in 0..tags {
+            sent.splice(
+                12..12,
+                [if n > 0 { 0x88 } else { 0x81 }, if n > 0 { 0xa8 } else { 0 }, 0xa0, 40 + n],
+            );
+        }
+        socket.send(&sent).unwrap();
+        let got = receive(&mut port, &mut arena);
+        assert_eq!(arena.bytes(got.id), sent, "from the host, {len} bytes, {tags} tags");
+        let mut outcomes = Vec::new();
+        port.tx(&[whole(&arena, got.id)], &mut arena, &mut outcomes);
+        assert_eq!(outcomes, [TxOutcome::Sent]);
+        arena.free(got.id);
+        // Its own frames are not heard, and the host gets what was sent.
+        assert!(port.rx(1, 8, &mut arena, &mut Vec::new()).closed.is_none());
+    }
+    assert_eq!(arena.in_use(), 0);
+}
+
+#[test]
+fn kernel_tcp_crosses_in_superframes() {
+    if !root_for("TCP through packet ports") {
+        return;
+    }
+    let (a, b, switch) = (Host::new("a"), Host::new("b"), Host::new("switch"));
+    pair(&switch, &a, "near-a", "far");
+    pair(&switch, &b, "near-b", "far");
+    let ports = (open(&switch, "near-a"), open(&switch, "near-b"));
+    a.address("far", 1, &[2]);
+    b.address("far", 2, &[1]);
+    let joined = Joined::new(Box::new(ports.0), Box::new(ports.1));
+    let report = tcp_watched((&a, 1), (&b, 2), 400 << 20);
+    let superframes = joined.crossed.superframes.load(Relaxed);
+    println!("{report:?}, {superframes} superframes");
+    assert!(superframes > 1000, "{superframes} superframes");
+}
+
+#[test]
+fn the_link_is_seen_and_a_deleted_interface_closes_the_port() {
+    if !root_for("the link of a packet port") {
+        return;
+    }
+    let (host, switch) = (Host::new("host"), Host::new("switch"));
+    let missing = packet::open(&options(&switch, "near")).unwrap_err().to_string();
+    assert!(missing.contains("near was not found"), "{missing}");
+    pair(&switch, &host, "near", "far");
+    let mut port = open(&switch, "near");
+    let promiscuous = || {
+        let show = std::process::Command::new("ip").args(["-d", "link", "show", "dev", "near"]).output();
+        String::from_utf8(show.expect("this test needs `ip`").stdout).unwrap().contains("promiscuity 1")
+    };
+    assert!(switch.run(|| Ok(promiscuous())));
+    settle(&mut port, |link| *link == Link::Up);
+    host.links(|l| l.set_down("far"));
+    settle(&mut port, |link| matches!(link, Link::Down(why) if why.contains("no carrier")));
+    host.links(|l| l.set_up("far"));
+    switch.links(|l| l.set_down("near"));
+    settle(&mut port, |link| matches!(link, Link::Down(why) if why.contains("ip link set dev near up")));
+    let mut arena = Arena::new(1 << 16);
+    assert!(port.rx(1, 8, &mut arena, &mut Vec::new()).closed.is_none(), "down is not gone");
+    switch.links(|l| l.set_up("near"));
+    settle(&mut port, |link| *link == Link::Up);
+    packet_socket(&host, "far").send(&frame(99)).unwrap();
+    let got = receive(&mut port, &mut arena);
+    assert_eq!(arena.bytes(got.id), frame(99), "it hears again");
+    drop(port);
+    assert!(!switch.run(|| Ok(promiscuous())), "that was for us only");
+    let mut port = open(&switch, "near");
+    switch.links(|l| l.delete("near"));
+    wait(&[&port]);
+    let closed = port.rx(1, 8, &mut arena, &mut Vec::new()).closed.expect("closed").to_string();
+    assert!(closed.contains("deleted"), "{closed}");
+    assert!(matches!(port.tick(), Link::Down(_)));
+}

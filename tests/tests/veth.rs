@@ -1,0 +1,357 @@
+//! Veth ports against the kernel: frames as they are, and senders that block exactly while they are not served.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use dcbridge::arena::Arena;
+use dcbridge::port::veth::{VethOptions, VethPort};
+use dcbridge::port::{Guarantee, Link, Port, RxFrame, TxOutcome};
+use dcbridge_tests::forward::{wait, whole};
+use dcbridge_tests::host::Host;
+use dcbridge_tests::privilege::root_for;
+use dcbridge_tests::pump::Sender;
+use dcbridge_tests::taps::{PATIENCE, frame, ip_command, packet_socket};
+use dcbridge_tests::traffic::tcp_watched;
+use dcbridge_tests::veths::{Running, open, options, try_open};
+
+fn sleep(millis: u64) {
+    std::thread::sleep(Duration::from_millis(millis));
+}
+
+#[track_caller]
+fn receive(port: &mut VethPort, arena: &mut Arena) -> RxFrame {
+    let mut out = Vec::new();
+    let end = Instant::now() + PATIENCE;
+    while out.is_empty() {
+        let status = port.rx(0xff, 1, arena, &mut out);
+        assert!(status.closed.is_none(), "{:?}", status.closed);
+        assert!(Instant::now() < end, "no frame came");
+        if out.is_empty() {
+            wait(&[port]);
+        }
+    }
+    out[0]
+}
+
+/// A frame with a VLAN tag, PCP 5, VID 42.
+fn tagged(len: usize) -> Vec<u8> {
+    let mut frame = frame(len);
+    frame.splice(12..12, [0x81, 0, 0xa0, 42]);
+    frame
+}
+
+#[test]
+fn frames_pass_a_veth_byte_for_byte() {
+    if !root_for("frames through a veth") {
+        return;
+    }
+    for mtu in [1500, 3500] {
+        let (host, switch) = (Host::new("host"), Host::new("switch"));
+        let mut port = open(&switch, &VethOptions { mtu, ..options(&host, "v0", "eth0") });
+        assert_eq!((port.tick(), port.guarantee()), (Link::Up, Guarantee::Exact), "{:?}", port.notes());
+        let socket = packet_socket(&host, "eth0");
+        let mut arena = Arena::new(1 << 20);
+        for len in [14, 60, 64, 1514, usize::from(mtu) + 14] {
+            for (sent, queue) in [(frame(len), 0), (tagged(len), 5)] {
+                socket.send(&sent).unwrap();
+                let got = receive(&mut port, &mut arena);
+                assert_eq!(arena.bytes(got.id), sent, "from the host, {len} bytes");
+                assert_eq!(got.queue, queue, "{len} bytes");
+                let mut outcomes = Vec::new();
+                let mut desc = whole(&arena, got.id);
+                desc.head[..14].copy_from_slice(&sent[..14]);
+                (desc.head_len, desc.off, desc.len) = (14, 14, desc.len - 14);
+                port.tx(&[whole(&arena, got.id), desc], &mut arena, &mut outcomes);
+                assert_eq!(outcomes, [TxOutcome::Sent; 2]);
+                arena.free(got.id);
+            }
+        }
+        assert_eq!((arena.in_use(), port.host_edge_drops()), (0, 0));
+    }
+}
+
+#[test]
+fn a_sender_blocks_while_it_is_not_served_and_the_other_goes_on() {
+    if !root_for("pauses of a veth") {
+        return;
+    }
+    let (host, switch) = (Host::new("host"), Host::new("switch"));
+    let port = open(&switch, &options(&host, "v0", "eth0"));
+    host.address("eth0", 1, &[2]);
+    let running = Running::new(port, None);
+    let (three, four) = (Sender::new(&host, 2, 3, 1400, 1), Sender::new(&host, 2, 4, 1400, 1));
+    sleep(300);
+    let rate = |over: Duration| {
+        let (before, begin) = (running.control.seen[4].frames.load(Relaxed), Instant::now());
+        std::thread::sleep(over);
+        (running.control.seen[4].frames.load(Relaxed) - before) as f64 / begin.elapsed().as_secs_f64()
+    };
+    let (cpu, begin) = (running.cpu(), Instant::now());
+    let free = rate(Duration::from_millis(500));
+    println!(
+        "both: priority 4 at {free:.0} frames/s; loop uses {:?} of {:?}",
+        running.cpu() - cpu,
+        begin.elapsed()
+    );
+    running.gate(3, false);
+    sleep(50);
+    let sent = three.count();
+    let paused = rate(Duration::from_millis(500));
+    assert_eq!(three.count(), sent, "the sender is blocked");
+    println!("paused: priority 4 at {paused:.0} frames/s");
+    assert!(paused >= 0.95 * free, "{paused} < {free}");
+    running.gate(3, true);
+    for _ in 0..100 {
+        sleep(4);
+        running.gate(3, false);
+        sleep(6);
+        running.gate(3, true);
+    }
+    sleep(10);
+    let sent = [three.end(), four.end()];
+    sleep(300);
+    for (queue, sent) in [(3, sent[0]), (4, sent[1])] {
+        let seen = &running.control.seen[queue];
+        let counts = (seen.datagrams.load(Relaxed), seen.missing.load(Relaxed), seen.after.load(Relaxed));
+        assert_eq!(counts, (sent, 0, 0), "queue {queue}: datagrams, missing, after a pause");
+    }
+    let mut resumed = running.control.seen[3].resumed_ns.lock().unwrap().clone();
+    resumed.sort_unstable();
+    println!(
+        "resumed after {} us (median), {} us (worst of {})",
+        resumed[resumed.len() / 2] / 1000,
+        resumed[resumed.len() - 1] / 1000,
+        resumed.len()
+    );
+    let port = running.end();
+    println!("{:?}", port.counters());
+    assert_eq!(port.host_edge_drops(), 0);
+}
+
+/// The counters of a host's TCP that are not 0.
+fn tcp_counters(host: &Host) -> HashMap<String, String> {
+    let netstat = host.run(|| Ok(std::fs::read_to_string("/proc/thread-self/net/netstat").unwrap()));
+    let mut lines =
+        netstat.lines().filter(|line| line.starts_with("TcpExt:")).map(|line| line.split(' ').skip(1));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    names.zip(values).filter(|(_, n)| *n != "0").map(|(name, n)| (name.to_owned(), n.to_owned())).collect()
+}
+
+#[test]
+fn kernel_tcp_retransmits_nothing_over_pauses() {
+    if !root_for("TCP over pauses of a veth") {
+        return;
+    }
+    let (a, b, switch) = (Host::new("a"), Host::new("b"), Host::new("switch"));
+    let from = open(&switch, &options(&a, "va", "eth0"));
+    let to = open(&switch, &options(&b, "vb", "eth0"));
+    a.address("eth0", 1, &[2]);
+    b.address("eth0", 2, &[1]);
+    let running = Running::new(from, Some(Box::new(to)));
+    // No program says a priority: all of it is in queue 0.
+    let report = std::thread::scope(|scope| {
+        let transfer = scope.spawn(|| tcp_watched((&a, 1), (&b, 2), 200 << 20));
+        while !transfer.is_finished() {
+            sleep(20);
+            running.gate(0, false);
+            sleep(20);
+            running.gate(0, true);
+        }
+        transfer.join().unwrap()
+    });
+    let counts = tcp_counters(&a);
+    println!("TCP over pauses: {report:?} {counts:?}");
+    for lost in ["TCPLostRetransmit", "TCPFastRetrans", "TCPSlowStartRetrans", "TCPTimeouts"] {
+        assert_eq!(counts.get(lost), None, "{counts:?}");
+    }
+    // A sender that hears nothing for long may send its last segment again, to see whether that was lost.
+    let probes = counts.get("TCPLossProbes").map_or(0, |n| n.parse::<u32>().unwrap());
+    assert!(report.retransmits <= probes, "{report:?} {counts:?}");
+    let free = tcp_watched((&a, 1), (&b, 2), 200 << 20);
+    println!("TCP without pauses: {free:?}");
+    assert_eq!(free.retransmits, 0);
+}
+
+#[test]
+fn the_sorting_follows_marks_and_programs() {
+    if !root_for("queues of a veth") {
+        return;
+    }
+    let (host, switch) = (Host::new("host"), Host::new("switch"));
+    let port = open(&switch, &options(&host, "v0", "eth0"));
+    host.address("eth0", 1, &[2]);
+    let running = Running::new(port, None);
+    for priority in 0..8 {
+        let sender = Sender::new(&host, 2, priority, 100, 1);
+        sleep(30);
+        let sent = sender.end();
+        sleep(100);
+        let seen = running.control.seen[usize::from(priority)].datagrams.load(Relaxed);
+        assert!(sent > 0 && seen == sent, "priority {priority}: {seen} of {sent}");
+    }
+}
+
+#[test]
+fn an_idle_port_costs_next_to_nothing_and_wakes_soon() {
+    if !root_for("an idle veth") {
+        return;
+    }
+    let (host, switch) = (Host::new("host"), Host::new("switch"));
+    let port = open(&switch, &options(&host, "v0", "eth0"));
+    host.address("eth0", 1, &[2]);
+    let running = Running::new(port, None);
+    sleep(300);
+    let (cpu, waits) = (running.cpu(), running.control.waits.load(Relaxed));
+    sleep(2000);
+    let (cpu, waits) = (running.cpu() - cpu, running.control.waits.load(Relaxed) - waits);
+    println!("idle: {cpu:?} of CPU time in 2 s, {waits} waits");
+    // It is looked after ten times a second here, more often than the worker does.
+    assert!(cpu < Duration::from_millis(20), "{cpu:?}");
+    assert!(waits < 60, "it polls: {waits}");
+    let socket = host.run(|| Ok(std::net::UdpSocket::bind(("0.0.0.0", 0)).expect("socket")));
+    let mut late = Vec::new();
+    for number in 0..200u64 {
+        let before = running.control.seen[0].datagrams.load(Relaxed);
+        let begin = Instant::now();
+        socket.send_to(&number.to_ne_bytes(), (dcbridge_tests::host::ip(2), 9)).unwrap();
+        while running.control.seen[0].datagrams.load(Relaxed) == before {
+            assert!(begin.elapsed() < PATIENCE, "datagram {number} did not come");
+            std::thread::sleep(Duration::from_micros(10));
+        }
+        late.push(begin.elapsed());
+        sleep(3);
+    }
+    late.sort_unstable();
+    println!("wake: p50 {:?}, p99 {:?}, worst {:?}", late[100], late[198], late[199]);
+    println!("{:?}", running.end().counters());
+}
+
+#[test]
+fn reopening_leaves_no_descriptor_and_no_interface() {
+    if !root_for("reopening a veth") {
+        return;
+    }
+    let (host, switch) = (Host::new("host"), Host::new("switch"));
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let interfaces = |host: &Host| host.links(dcbridge::net::Links::list).len();
+    // What libraries open once and keep.
+    drop(open(&switch, &options(&host, "v0", "eth0")));
+    let before = (interfaces(&host), interfaces(&switch));
+    let mut count = descriptors();
+    for _ in 0..20 {
+        let begin = Instant::now();
+        let port = open(&switch, &options(&host, "v0", "eth0"));
+        let opened = begin.elapsed();
+        let begin = Instant::now();
+        drop(port);
+        println!("opened in {opened:?}, closed in {:?}", begin.elapsed());
+        let end = Instant::now() + PATIENCE;
+        while (interfaces(&host), interfaces(&switch)) != before {
+            assert!(Instant::now() < end, "an interface is left");
+            sleep(10);
+        }
+        // Other tests of this program open and close theirs meanwhile.
+        count = count.min(descriptors());
+    }
+    assert!(descriptors() <= count + 200, "{} descriptors, {count} before", descriptors());
+}
+
+/// What `ip`, `tc` and `ethtool` say of an end of a pair.
+fn settings(host: &Host, name: &str) -> String {
+    let commands = [
+        format!("ip -o link show dev {name}"),
+        format!("tc qdisc show dev {name}"),
+        format!("ethtool -k {name}"),
+    ];
+    let said = commands.map(|command| {
+        let mut words = command.split(' ').map(str::to_owned);
+        let mut run = std::process::Command::new(words.next().unwrap());
+        let output = host.run(|| Ok(run.args(words).output().expect("this test needs ip, tc and ethtool")));
+        String::from_utf8(output.stdout).unwrap()
+    });
+    said.join("\n")
+}
+
+#[test]
+fn a_pair_that_existed_is_put_back_as_it_was() {
+    if !root_for("an existing veth pair") {
+        return;
+    }
+    let (host, switch) = (Host::new("host"), Host::new("switch"));
+    ip_command(
+        &switch,
+        "link add v0 numtxqueues 8 numrxqueues 8 mtu 1400 type veth peer name eth0 numtxqueues 8 numrxqueues 8",
+    );
+    let pid = std::process::id();
+    // The namespace of the host is one without a name: it is reached by an open file of this process.
+    let dcbridge::net::NetnsRef::Open(netns) = host.netns() else { panic!("open") };
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&*netns));
+    ip_command(&switch, &format!("link set eth0 netns /proc/{pid}/fd/{fd}"));
+    host.links(|l| l.set_up("eth0"));
+    switch.links(|l| l.set_up("v0"));
+    sleep(1100);
+    let before = (settings(&host, "eth0"), settings(&switch, "v0"));
+    let mut port = open(&switch, &options(&host, "v0", "eth0"));
+    assert_ne!(settings(&host, "eth0"), before.0);
+    assert_eq!(port.tick(), Link::Up);
+    let mut arena = Arena::new(1 << 20);
+    packet_socket(&host, "eth0").send(&frame(99)).unwrap();
+    let got = receive(&mut port, &mut arena);
+    assert_eq!(arena.bytes(got.id), frame(99));
+    drop(port);
+    sleep(1100);
+    let after = (settings(&host, "eth0"), settings(&switch, "v0"));
+    let differ: Vec<_> = before
+        .0
+        .lines()
+        .zip(after.0.lines())
+        .chain(before.1.lines().zip(after.1.lines()))
+        .filter(|(a, b)| a != b)
+        .collect();
+    assert!(after == before, "{differ:?}");
+    // It is a pair like any other again: the kernel passes frames by itself.
+    switch.address("v0", 2, &[1]);
+    host.address("eth0", 1, &[2]);
+    assert!(tcp_watched((&host, 1), (&switch, 2), 1 << 20).gbps > 0.0);
+
+    let other = try_open(&switch, &options(&switch, "v0", "eth9")).unwrap_err().to_string();
+    assert!(other.contains("its other end is not eth9"), "{other}");
+    host.links(|l| l.delete("eth0"));
+    ip_command(
+        &switch,
+        "link add v0 numtxqueues 2 numrxqueues 2 type veth peer name eth0 numtxqueues 8 numrxqueues 8",
+    );
+    let few = try_open(&switch, &options(&switch, "v0", "eth0")).unwrap_err().to_string();
+    assert!(few.contains("has 2 queues") && few.contains("numtxqueues 8"), "{few}");
+    let long = try_open(&switch, &VethOptions { mtu: 9000, ..options(&switch, "v1", "eth1") });
+    assert!(long.unwrap_err().to_string().contains("at most 3500"));
+    assert_eq!(settings(&switch, "v1"), settings(&switch, "v2"), "nothing was made");
+}
+
+#[test]
+fn a_deleted_host_end_closes_the_port() {
+    if !root_for("a deleted veth") {
+        return;
+    }
+    let (host, switch) = (Host::new("host"), Host::new("switch"));
+    let mut port = open(&switch, &options(&host, "v0", "eth0"));
+    host.links(|l| l.set_down("eth0"));
+    let end = Instant::now() + PATIENCE;
+    while port.tick() == Link::Up {
+        assert!(Instant::now() < end, "the link is still up");
+        sleep(50);
+    }
+    assert!(port.rx(0xff, 8, &mut Arena::new(1 << 16), &mut Vec::new()).closed.is_none());
+    host.links(|l| l.set_up("eth0"));
+    while port.tick() != Link::Up {
+        assert!(Instant::now() < end, "the link is still down");
+        sleep(50);
+    }
+    host.links(|l| l.delete("eth0"));
+    assert!(matches!(port.tick(), Link::Down(why) if why.contains("deleted")));
+    let mut interests = Vec::new();
+    port.interests(&mut interests);
+    assert!(interests.is_empty(), "whoever waits learns it");
+    assert!(port.rx(0xff, 8, &mut Arena::new(1 << 16), &mut Vec::new()).closed.is_some());
+}
