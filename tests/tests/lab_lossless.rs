@@ -5,7 +5,6 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dcbridge::net::sysctl;
 use dcbridge::runtime::Handle;
 use dcbridge::state::{Port, Snapshot};
 use dcbridge_tests::host::Host;
@@ -29,7 +28,8 @@ fn lab(arguments: &str) -> Output {
 /// The result of a run that passed: its lossless class, its lossy class, and all of it.
 #[track_caller]
 fn passed(output: &Output) -> (Value, Value, Value) {
-    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let [out, err] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
     assert!(out.starts_with(r#"{"scenario": "lossless", "passed": true, "classes": [{"name": "#), "{out}");
     let result: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"));
@@ -91,7 +91,10 @@ fn where_hosts_can_not_be_paused_it_says_what_is_promised() {
     assert_eq!(result["trunk"], "socket");
     shares_hold([&lossless, &lossy]);
     let notes = result["notes"].as_array().expect("notes");
-    assert!(notes.iter().any(|n| n.as_str().is_some_and(|n| n.contains("can't be paused here"))), "{notes:?}");
+    assert!(
+        notes.iter().any(|n| n.as_str().is_some_and(|n| n.contains("can't be paused here"))),
+        "{notes:?}"
+    );
 }
 
 #[test]
@@ -101,7 +104,9 @@ fn a_pipe_gets_both_tables_and_the_verdict() {
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{out}");
     assert!(out.contains("sw1 ── 250 Mbit/s ── sw2 ── 50 Mbit/s ──> sink"), "{out}");
-    for start in ["\nstorage  lossless ", "\ndefault  lossy ", "\nsw1     to-sw2 ", "\nsw2     to-sw1 ", "\nPASS: "] {
+    for start in
+        ["\nstorage  lossless ", "\ndefault  lossy ", "\nsw1     to-sw2 ", "\nsw2     to-sw1 ", "\nPASS: "]
+    {
         assert_eq!(out.matches(start).count(), 1, "{start:?} in {out}");
     }
 }
@@ -135,7 +140,8 @@ fn switch(name: &str, ports: &[(&str, &str, String, u64)]) -> dcbridge_config::C
         "#
     );
     for (name, kind, netns, rate) in ports {
-        let port = format!("name = \"{name}\"\ntype = \"{kind}\"\nnetns = \"{netns}\"\nline_rate = \"{rate}Mbit\"");
+        let port =
+            format!("name = \"{name}\"\ntype = \"{kind}\"\nnetns = \"{netns}\"\nline_rate = \"{rate}Mbit\"");
         writeln!(text, "[[port]]\n{port}").expect("memory");
     }
     match dcbridge_config::parse(&text, "test.toml") {
@@ -174,7 +180,8 @@ async fn tcp_sends_nothing_twice_in_the_lossless_class() {
     let end = |name| (name, "packet", trunk.netns_path(), 1000);
     let near = Handle::start(switch("sw1", &[tap("a0", &a, 1000), tap("b0", &b, 1000), end("to-sw2")]));
     let near = near.await.expect("sw1 starts");
-    let far = Handle::start(switch("sw2", &[end("to-sw1"), tap("s0", &sink, 200)])).await.expect("sw2 starts");
+    let far =
+        Handle::start(switch("sw2", &[end("to-sw1"), tap("s0", &sink, 200)])).await.expect("sw2 starts");
     assert!(near.notes().is_empty() && far.notes().is_empty(), "{:?} {:?}", near.notes(), far.notes());
     wait_for_links([&near, &far]).await;
 
@@ -187,9 +194,8 @@ async fn tcp_sends_nothing_twice_in_the_lossless_class() {
             [(a, "a0", 1, &[2][..]), (b, "b0", 3, &[2]), (&receiver, "s0", 2, &[1, 3])]
         {
             host.address(interface, n, others);
-            host.run(|| sysctl::write("ipv4/tcp_congestion_control", "cubic"));
         }
-        let flows = |priority| [a, b].map(|host| TcpFlow::new(host, &receiver, priority));
+        let flows = |priority| [a, b].map(|host| TcpFlow::with(host, &receiver, priority, "cubic"));
         let (lossless, lossy) = (flows(3), flows(0));
         std::thread::sleep(Duration::from_secs(4));
         [lossless, lossy].map(|flows| flows.map(|flow| (flow.count(), flow.end())))
@@ -198,7 +204,10 @@ async fn tcp_sends_nothing_twice_in_the_lossless_class() {
     let [near, far] = [near.stop().await.expect("sw1 ran"), far.stop().await.expect("sw2 ran")];
 
     for (bytes, again) in lossless {
-        assert_eq!(again, 0, "a lossless stream of {bytes} bytes was sent again in part: {lossless:?}, lossy {lossy:?}");
+        assert_eq!(
+            again, 0,
+            "a lossless stream of {bytes} bytes was sent again in part: {lossless:?}, lossy {lossy:?}"
+        );
         assert!(bytes > 10_000_000, "{lossless:?}");
     }
     assert!(lossy.iter().any(|&(_, again)| again > 0), "the lossy ones met congestion: {lossy:?}");
@@ -210,5 +219,8 @@ async fn tcp_sends_nothing_twice_in_the_lossless_class() {
     }
     let tx = |class: usize| port_of(&far, "s0").classes[class].tx_wire_bytes as f64;
     let share = tx(0) / (tx(0) + tx(1));
-    assert!((0.55..0.70).contains(&share), "storage got {share} of the link; lossy TCP does not always fill its part");
+    assert!(
+        (0.55..0.70).contains(&share),
+        "storage got {share} of the link; lossy TCP does not always fill its part"
+    );
 }

@@ -63,8 +63,8 @@ pub fn run(args: &Args, terminal: &Terminal) -> Outcome {
         Scenario::Lossless(args) => {
             let chosen = mode::enter(args.mode)?;
             let mut stage = Stage::new(terminal, args.json);
-            let report =
-                runtime()?.block_on(async { lossless::run(&args, &chosen, &mut stage, interrupted()).await })?;
+            let report = runtime()?
+                .block_on(async { lossless::run(&args, &chosen, &mut stage, interrupted()).await })?;
             tell(report.map(|report| (report.passed, report::json(&report))), args.json)
         }
     }

@@ -137,7 +137,8 @@ impl Fabric {
         let begin = Instant::now();
         loop {
             let snapshots = self.snapshots().await?;
-            let down = snapshots.iter().flat_map(|s| s.ports.iter().map(move |p| (s, p))).find(|(_, p)| !p.up);
+            let down =
+                snapshots.iter().flat_map(|s| s.ports.iter().map(move |p| (s, p))).find(|(_, p)| !p.up);
             match down {
                 None => return Ok(()),
                 Some((switch, port)) if begin.elapsed() > PATIENCE => {

@@ -105,7 +105,15 @@ impl Bench<'_> {
         };
         let mut notes = self.notes(&specs, &counts);
         notes.extend(receiver.error().map(|e| format!("the receiving host stopped receiving: {e}")));
-        let run = Run { args: self.args, plan: self.plan, chosen, promise, cable: self.fabric.cable(), early, notes };
+        let run = Run {
+            args: self.args,
+            plan: self.plan,
+            chosen,
+            promise,
+            cable: self.fabric.cable(),
+            early,
+            notes,
+        };
         let report = judge(run, window, &end);
         stage.close(&view::end(self.plan, self.args.rate.0, window, &end, &report, stage.canvas));
         Ok(Some(report))
@@ -177,7 +185,12 @@ impl Bench<'_> {
         }
     }
 
-    async fn sample(&self, begin: Instant, specs: &[FlowSpec], counts: &mut Counts) -> Result<Sample, String> {
+    async fn sample(
+        &self,
+        begin: Instant,
+        specs: &[FlowSpec],
+        counts: &mut Counts,
+    ) -> Result<Sample, String> {
         let at = begin.elapsed();
         let sum = |class: usize, side: &[Arc<Counters>]| {
             let mut total = FlowStats::default();

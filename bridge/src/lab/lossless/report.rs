@@ -358,7 +358,10 @@ fn unusual_drops(switch: &Snapshot) -> Vec<String> {
     all.filter(|(_, drop)| drop.count.frames > 0 && !usual(&drop.reason))
         .map(|(port, drop)| {
             let frames = units::grouped(drop.count.frames);
-            format!("{} dropped {frames} frames at port {} ({}): {}", switch.name, port.name, drop.reason, drop.meaning)
+            format!(
+                "{} dropped {frames} frames at port {} ({}): {}",
+                switch.name, port.name, drop.reason, drop.meaning
+            )
         })
         .collect()
 }

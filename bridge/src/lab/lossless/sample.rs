@@ -126,7 +126,9 @@ pub(super) fn rows(switch: &Snapshot) -> Vec<(String, Pauses)> {
     match senders.as_slice() {
         [] => {}
         [one] => rows.push((one.name.clone(), Pauses::of([*one]))),
-        [first, .., last] => rows.push((format!("{}-{}", first.name, last.name), Pauses::of(senders.clone()))),
+        [first, .., last] => {
+            rows.push((format!("{}-{}", first.name, last.name), Pauses::of(senders.clone())))
+        }
     }
     let others = switch.ports.iter().filter(|p| !is_sender(p) && p.name != SINK);
     rows.extend(others.map(|port| (port.name.clone(), Pauses::of([port]))));

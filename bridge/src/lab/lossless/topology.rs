@@ -153,7 +153,10 @@ mod tests {
     fn senders_are_at_the_near_switch_and_the_sink_behind_the_slow_link_of_the_far_one() {
         let [near, far] = both(200_000_000);
         let names = |c: &Config| c.ports.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
-        assert_eq!((names(&near), names(&far)), (vec!["h1".into(), "h2".into(), "to-sw2".into()], vec!["to-sw1".into(), "sink".into()]));
+        assert_eq!(
+            (names(&near), names(&far)),
+            (vec!["h1".into(), "h2".into(), "to-sw2".into()], vec!["to-sw1".into(), "sink".into()])
+        );
         let rates = |c: &Config| c.ports.iter().map(|p| p.line_rate.map_or(0, |r| r.0)).collect::<Vec<_>>();
         assert_eq!(rates(&near), [1_000_000_000; 3]);
         assert_eq!(rates(&far), [1_000_000_000, 200_000_000]);
@@ -167,7 +170,9 @@ mod tests {
         for slow in [1_000_000, 200_000_000, 2_000_000_000, 100_000_000_000] {
             for config in both(slow) {
                 let shared = BufferPlan::of(&config).shared_bytes.expect("it suffices");
-                let QueueLimit::Static(queue) = config.traffic_classes[0].queue_limit else { panic!("a size") };
+                let QueueLimit::Static(queue) = config.traffic_classes[0].queue_limit else {
+                    panic!("a size")
+                };
                 assert!(queue >= LEAST_QUEUE && shared > 4 * queue, "{slow}: {shared} of {queue}");
             }
         }

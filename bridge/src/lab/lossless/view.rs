@@ -31,7 +31,12 @@ pub(super) fn head(
         Promise::Switches => "at a rate: nothing can pause these hosts",
     };
     let about = [
-        format!("hosts    {}: {}; the switches are joined by a {}", chosen.mode.name(), chosen.reason, fabric.cable()),
+        format!(
+            "hosts    {}: {}; the switches are joined by a {}",
+            chosen.mode.name(),
+            chosen.reason,
+            fabric.cable()
+        ),
         format!("traffic  each host sends every class to {SINK}, UDP in {}, {senders}", args.frame_size),
     ];
     let [hosts, traffic] = about.map(|line| canvas.paint(&line, Tone::Dim));
@@ -115,7 +120,8 @@ fn switches(now: &Sample, canvas: Canvas) -> String {
 }
 
 fn switch_row(switch: &str, port: String, pauses: &Pauses) -> [Cell; 10] {
-    let sender = if pauses.gate_closed { Cell::new("waits", Tone::Warn) } else { Cell::new("sends", Tone::Dim) };
+    let sender =
+        if pauses.gate_closed { Cell::new("waits", Tone::Warn) } else { Cell::new("sends", Tone::Dim) };
     let bytes = |n: u64| Cell::quiet(units::size(n), n == 0);
     [
         Cell::new(switch, Tone::Strong),

@@ -432,7 +432,11 @@ fn a_slow_line_cuts_superframes_into_smaller_ones_that_add_up() {
         assert_eq!(tcp.sequence_number(), 1_000_000 + joined);
         assert_eq!(tcp.payload(), &payload[joined as usize..joined as usize + tcp.payload().len()]);
         assert_eq!(usize::from(piece.vnet.csum_start), 14 + 4 + 20, "moved by the tag");
-        assert_eq!(usize::from(piece.vnet.hdr_len), 14 + 4 + 20 + 20, "a device refuses more than the frame has");
+        assert_eq!(
+            usize::from(piece.vnet.hdr_len),
+            14 + 4 + 20 + 20,
+            "a device refuses more than the frame has"
+        );
         // The unfinished checksum covers the pseudo header of this piece.
         let mut finished = piece.clone();
         let l4 = usize::from(piece.vnet.csum_start);

@@ -71,7 +71,15 @@ impl Scene {
         };
         let chosen = Chosen { mode: Mode::Netns, reason: "as asked".to_owned() };
         let promise = Promise::of(&end.switches[0]);
-        let run = Run { args: &args, plan: &plan, chosen: &chosen, promise, cable: "veth", early: false, notes: vec![] };
+        let run = Run {
+            args: &args,
+            plan: &plan,
+            chosen: &chosen,
+            promise,
+            cable: "veth",
+            early: false,
+            notes: vec![],
+        };
         judge(run, (&from, &end), &end)
     }
 }
@@ -94,7 +102,11 @@ fn everything_lossless_arrived_and_something_lossy_did_not() {
 fn one_lossless_frame_less_is_a_failure() {
     let report = Scene { lost: [1, 500], ..Scene::default() }.judged(|_| {});
     assert!(!report.passed);
-    assert!(report.verdict.starts_with("FAIL: lossless class \"storage\" lost 1 of 751 frames"), "{}", report.verdict);
+    assert!(
+        report.verdict.starts_with("FAIL: lossless class \"storage\" lost 1 of 751 frames"),
+        "{}",
+        report.verdict
+    );
 }
 
 #[test]
@@ -137,7 +149,11 @@ fn losses_of_hosts_and_full_headrooms_are_said() {
         end.switches[1].ports[1].tx_drops = vec![Drop { reason, meaning: String::new(), count: frames(5) }];
     });
     assert!(!report.passed);
-    for part in ["dropped 4 frames by themselves", "lost 3 reads", "sw2 dropped 5 frames at port sink (headroom_full)"] {
+    for part in [
+        "dropped 4 frames by themselves",
+        "lost 3 reads",
+        "sw2 dropped 5 frames at port sink (headroom_full)",
+    ] {
         assert!(report.notes.iter().any(|n| n.contains(part)), "{part}: {:?}", report.notes);
     }
     assert_eq!(report.switches[1].ports[1].headroom_full_frames, 5);
