@@ -17,7 +17,7 @@ use crate::port::VnetHeader;
 /// Free bytes in front of each frame, for headers that a port puts there.
 pub const ROOM: usize = 64;
 /// Bytes of a cell, the unit of buffer accounting.
-pub const CELL: usize = 256;
+pub const CELL: usize = dcbridge_config::CELL_BYTES as usize;
 /// The longest frame or superframe that is received.
 pub const MAX_FRAME: usize = 2048 + 65536;
 

@@ -243,6 +243,39 @@ fn wrong_usage_is_2() {
 }
 
 #[test]
+fn headroom_answers_whether_it_suffices() {
+    let bench = Bench::new();
+    let of = |extra: &str| {
+        let lossless = std::fs::read_to_string(bench.config("off")).unwrap();
+        let lossless = lossless.replace("tsa = \"strict\"", "tsa = \"strict\"\nlossless = true") + extra;
+        let file = bench.write(&lossless);
+        (output(&["headroom", &file]), output(&["headroom", "--json", &file]))
+    };
+    let (text, json) = of("");
+    assert_eq!((text.status.code(), json.status.code()), (Some(0), Some(0)), "{}", stderr(&text));
+    assert!(stdout(&text).contains("= buffer"), "{}", stdout(&text));
+    let report: Value = serde_json::from_slice(&json.stdout).unwrap();
+    let names: Vec<_> =
+        report["groups"].as_array().unwrap().iter().map(|g| (&g["port"], &g["priority"])).collect();
+    assert_eq!(names.len(), 4, "two priorities at two ports");
+
+    let (text, json) = of("headroom = \"10KB\"\n");
+    assert_eq!((text.status.code(), json.status.code()), (Some(1), Some(1)));
+    assert!(stdout(&text).contains("too small"), "{}", stdout(&text));
+
+    // `check` refuses it, but the sum is what a person wants to see then.
+    let (text, json) = of("line_rate = \"400Gbit\"\n");
+    assert_eq!(text.status.code(), Some(1));
+    assert!(stdout(&text).contains("missing"), "{}", stdout(&text));
+    let report: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&report["suffices"], &report["buffer"]["shared_bytes"]), (&Value::Bool(false), &Value::Null));
+
+    let (text, _) = of("bandwith = 3\n");
+    assert_eq!((text.status.code(), stdout(&text).as_str()), (Some(1), ""));
+    assert!(stderr(&text).contains("unknown key"), "{}", stderr(&text));
+}
+
+#[test]
 fn colour_is_written_only_when_wanted() {
     let bench = Bench::new();
     let file = bench.config("off");

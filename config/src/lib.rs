@@ -52,6 +52,18 @@ const TEXT_MAX: usize = 1 << 20;
 /// # Errors
 /// Everything that is wrong with the text, not only the first thing.
 pub fn parse(text: &str, file: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    match parse_to_plan(text, file) {
+        (Some(config), findings) if findings.iter().all(|f| f.severity == Severity::Warning) => {
+            Ok((config, findings))
+        }
+        (_, findings) => Err(findings),
+    }
+}
+
+/// Reads a configuration whose buffer may be too small for what it promises, so that its [`BufferPlan`] can be shown.
+///
+/// The configuration is there unless something else is wrong; the findings are those of [`parse`].
+pub fn parse_to_plan(text: &str, file: &str) -> (Option<Config>, Vec<Diagnostic>) {
     let lines = LineStarts::of(text);
     let (config, mut findings) = read(text, &lines);
     for finding in &mut findings {
@@ -61,13 +73,10 @@ pub fn parse(text: &str, file: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Di
     let mut seen = HashSet::new();
     findings.retain(|finding| seen.insert(finding.clone()));
     findings.sort_by_key(Diagnostic::start);
-    match config {
-        Some(config) if findings.iter().all(|f| f.severity == Severity::Warning) => Ok((config, findings)),
-        _ => Err(findings),
-    }
+    (config, findings)
 }
 
-/// The configuration, if the text is TOML, and all findings.
+/// The configuration, unless something but the size of its buffer is wrong, and all findings.
 fn read(text: &str, lines: &LineStarts) -> (Option<Config>, Vec<Diagnostic>) {
     if text.len() > TEXT_MAX {
         let title = format!("the file is larger than {}", units::ByteSize(TEXT_MAX as u64));
@@ -79,7 +88,7 @@ fn read(text: &str, lines: &LineStarts) -> (Option<Config>, Vec<Diagnostic>) {
     let file = File::read_keys(table.get_ref(), 0..0, &mut cx);
     if syntax_errors.is_empty() {
         let config = check::check(&file, &mut cx);
-        return (Some(config), cx.findings);
+        return (config, cx.findings);
     }
     // What could be read around the errors is shown; rules between values would only be guesses
     // about what the unreadable part said.

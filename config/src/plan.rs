@@ -55,7 +55,8 @@ impl BufferPlan {
     }
 }
 
-/// The calculated headroom of each lossless priority group of a port; `None` when no group of it pauses anyone.
+/// The calculated headroom of each lossless priority group of a port, without what its device adds (a ring that empties
+/// after its gate was closed); `None` when no group of it pauses anyone.
 pub fn port_headroom(config: &Config, port: &Port) -> Option<Headroom> {
     if port.pausing(config.lossless_priorities()).is_empty() {
         return None;
@@ -104,7 +105,8 @@ mod tests {
     use super::*;
 
     fn config(defaults: &str, ports: usize, priorities: &str) -> Config {
-        let ports: String = (0..ports).map(|n| format!("[[port]]\nname = \"p{n}\"\n")).collect();
+        let ports: Vec<_> = (0..ports).map(|n| format!("[[port]]\nname = \"p{n}\"\n")).collect();
+        let ports = ports.concat();
         let text = format!(
             "[defaults]\n{defaults}\n{ports}[[traffic_class]]\nname = \"s\"\npriorities = {priorities}\n\
              lossless = true\n[[traffic_class]]\nname = \"d\"\npriorities = \"rest\"\n"
@@ -157,6 +159,28 @@ mod tests {
             assert_eq!(port_headroom(&config, &config.ports[0]), None);
         }
         assert_eq!(BufferPlan::of(&config("flow_control = \"pause\"", 2, "[3]")).groups, 2);
+    }
+
+    #[test]
+    fn without_a_lossless_class_everything_is_shared() {
+        let (config, _) =
+            crate::parse("[[port]]\nname = \"a\"\n[[port]]\nname = \"b\"\n", "f").expect("legal");
+        let plan = BufferPlan::of(&config);
+        assert_eq!((plan.groups, plan.taken(), plan.shared_bytes), (0, 0, Some(12_000_000)));
+        assert_eq!(port_headroom(&config, &config.ports[0]), None);
+    }
+
+    #[test]
+    fn the_default_buffer_holds_six_streams_with_a_lossless_priority() {
+        let of = |ports: usize| {
+            let port = |n| format!("[[port]]\nname = \"p{n}\"\ntype = \"stream\"\nlisten = \"unix:/{n}\"\n");
+            let ports = (0..ports).map(port).collect::<Vec<_>>().concat();
+            let classes = "[[traffic_class]]\nname = \"s\"\npriorities = [3]\nlossless = true\n\
+                 [[traffic_class]]\nname = \"d\"\npriorities = \"rest\"\n";
+            crate::parse(&format!("{ports}{classes}"), "f").map(|(_, findings)| findings)
+        };
+        assert_eq!(of(6), Ok(vec![]));
+        assert!(of(7).is_err());
     }
 
     #[test]

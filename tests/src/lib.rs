@@ -1,10 +1,18 @@
 //! Scenarios, the conformance list, labs and benchmarks.
 
+pub mod conformance;
 pub mod copyloop;
 pub mod forward;
+pub mod fuzz;
 pub mod host;
+pub mod live;
+pub mod load;
 pub mod packet;
 pub mod privilege;
+pub mod probe;
+pub mod program;
 pub mod pump;
 pub mod taps;
+pub mod tcp_race;
 pub mod traffic;
+pub mod virtual_time;

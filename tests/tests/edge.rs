@@ -22,6 +22,8 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 const GIGABIT: u64 = 1_000_000_000;
 const PAUSES: u64 = 200;
+/// How long a change may take for the stated residual to hold.
+const STALL: Duration = Duration::from_millis(5);
 
 fn host_with(mtu: u16, line_rate: Option<u64>) -> (Host, TapPort) {
     let host = Host::new("paused");
@@ -132,7 +134,10 @@ fn pause_udp(what: &str, mtu: u16, payload: usize, segments: usize) {
     assert_eq!(came, sent, "what was sent has come");
     assert_eq!(missing, [0, 0]);
     assert_eq!(drops, 0);
-    assert!(most_bytes < u64::from(residual_bytes), "{most_bytes} bytes came behind a gate");
+    // What is said holds while a change takes 5 ms at most; a crowded machine may take longer.
+    let beyond =
+        cost.slowest.saturating_sub(STALL).as_nanos() as u64 * edge::open_rate(Some(GIGABIT)) / 1_000_000_000;
+    assert!(most_bytes < u64::from(residual_bytes) + beyond, "{most_bytes} bytes came behind a gate");
     // On a busy machine the loop may sleep over a change.
     assert!(cost.changes >= PAUSES);
 }
@@ -321,7 +326,8 @@ fn what_a_killed_switch_has_left_is_undone_by_the_next_start() {
     let changed = settings(&host, "t0");
     assert_ne!(changed.0, before.0);
     assert!(changed.2, "a clamp is there");
-    host.run(|| Ok(assert_eq!(edge::restore_all(journal.path()), [""; 0])));
+    let restore = || host.run(|| Ok(edge::restore_all(journal.path())));
+    assert_eq!(restore(), [""; 0]);
     assert_eq!(settings(&host, "t0"), changed, "what a living switch uses stays");
     child.kill();
     assert_eq!(settings(&host, "t0"), changed, "a persistent interface keeps what was changed");
@@ -331,7 +337,7 @@ fn what_a_killed_switch_has_left_is_undone_by_the_next_start() {
     let other = Host::new("not meant");
     ip_command(&other, "tuntap add dev t0 mode tap multi_queue");
     let others = settings(&other, "t0");
-    host.run(|| Ok(assert_eq!(edge::restore_all(journal.path()), [""; 0])));
+    assert_eq!(restore(), [""; 0]);
     assert_eq!(settings(&host, "t0"), before, "the next start restores it");
     assert_eq!(settings(&other, "t0"), others);
     assert_eq!(files(), 0);

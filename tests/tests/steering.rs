@@ -127,7 +127,7 @@ fn the_program_answers_what_the_classifier_does() {
                 let expected = match outer {
                     // Never forwarded, so never classified.
                     0x8808 | 0x88CC => Priority::new(7),
-                    _ => classifier.classify(PortId(port as u16), &frame, 1).arrival,
+                    _ => classifier.classify(PortId(port as u16), None, &frame, 1).arrival,
                 };
                 let steered = run(program.as_fd(), &bytes).expect("test run");
                 prop_assert_eq!(steered, u32::from(expected.get()), "port {}, {:?}", port, frame);

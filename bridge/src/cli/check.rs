@@ -62,7 +62,7 @@ pub(super) fn read(file: &Path) -> Result<Checked, Failure> {
     Ok(Checked { text, config, findings })
 }
 
-fn read_text(file: &Path) -> Result<(String, String), Failure> {
+pub(super) fn read_text(file: &Path) -> Result<(String, String), Failure> {
     let stdin = file == Path::new("-");
     let name = if stdin { "<stdin>".to_owned() } else { file.display().to_string() };
     let mut bytes = Vec::new();

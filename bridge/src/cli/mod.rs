@@ -4,6 +4,7 @@
 //! here; a running switch is asked through its control socket.
 
 pub mod check;
+pub mod headroom;
 pub mod reference;
 pub mod run;
 pub mod show;
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   dcbridge lab                     hosts, a switch and traffic: see it work, right now
   dcbridge check br0.toml          is this configuration right?
+  dcbridge headroom br0.toml       how much buffer do its lossless classes need?
   dcbridge run br0.toml            run a switch until Ctrl-C
   dcbridge show                    ports, rates, shares and drops of the running switch
   dcbridge show classes --watch    the traffic classes, every second
@@ -55,6 +57,7 @@ pub struct Cli {
 enum Command {
     Run(run::Args),
     Check(check::Args),
+    Headroom(headroom::Args),
     Show(show::Args),
     Lab(lab::Args),
     Schema(reference::SchemaArgs),
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Run(args) => run::run(args, &terminal),
         Command::Check(args) => check::run(args, &terminal),
+        Command::Headroom(args) => headroom::run(args, &terminal),
         Command::Show(args) => show::run(args, &terminal),
         Command::Lab(args) => lab::run(args, &terminal),
         Command::Schema(args) => reference::schema(args),

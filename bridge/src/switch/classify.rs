@@ -92,6 +92,8 @@ impl Rule {
 struct Believes {
     trust: Vec<config::Trust>,
     default: Priority,
+    /// It stops its sender as a whole, by not being read.
+    whole: bool,
 }
 
 /// The priority of a frame.
@@ -131,7 +133,11 @@ impl Classifier {
         let ports = config
             .ports
             .iter()
-            .map(|p| Believes { trust: p.trust.clone(), default: Priority::new(p.default_priority) })
+            .map(|p| Believes {
+                trust: p.trust.clone(),
+                default: Priority::new(p.default_priority),
+                whole: matches!(p.kind, config::PortKind::Stream { .. }),
+            })
             .collect();
         Classifier {
             rules,
@@ -146,8 +152,10 @@ impl Classifier {
         let marked = self.marked(port, frame);
         let own = marked.or(queue).unwrap_or(self.ports[port.index()].default);
         let policy = self.rules.iter().find(|rule| rule.matches(port, frame, vid));
-        // A sender is paused by its queue, whatever its frames say.
-        Classified { arrival: queue.unwrap_or(own), priority: policy.map_or(own, |rule| rule.priority) }
+        let priority = policy.map_or(own, |rule| rule.priority);
+        // A sender is paused by its queue, whatever its frames say; one with a single queue by any priority.
+        let arrival = if self.ports[port.index()].whole { priority } else { queue.unwrap_or(own) };
+        Classified { arrival, priority }
     }
 
     /// The priority by the marks that `port` trusts, if the frame has one of them.
@@ -157,5 +165,43 @@ impl Classifier {
             config::Trust::Pcp => frame.tag.map(|t| self.pcp[usize::from(t.pcp & 7)]),
             config::Trust::Dscp => frame.ip.map(|ip| self.dscp[usize::from(ip.dscp & 63)]),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::VnetHeader;
+    use crate::sim::frames::Spec;
+    use crate::switch::parse::parse;
+
+    #[test]
+    fn a_sender_that_stops_as_a_whole_is_paused_by_whatever_its_frames_become() {
+        let text = "
+            [[policy]]
+            name = 'all'
+            match = 'default'
+            priority = 3
+            [[port]]
+            name = 'tap'
+            [[port]]
+            name = 'stream'
+            type = 'stream'
+            listen = 'unix:/s'
+        ";
+        let (config, _) = dcbridge_config::parse(text, "f").expect("legal");
+        let classifier = Classifier::new(&config);
+        let packet = Spec { from: 1, to: Some(2), ..Spec::default() }.udp(0);
+        let frame = parse(&packet.bytes, &VnetHeader::default()).expect("a good frame");
+        let of =
+            |port, queue: Option<u8>| classifier.classify(PortId(port), queue.map(Priority::new), &frame, 1);
+        let (zero, three) = (Priority::new(0), Priority::new(3));
+        assert_eq!(
+            of(0, None),
+            Classified { arrival: zero, priority: three },
+            "only its mark is known to its host"
+        );
+        assert_eq!(of(0, Some(5)).arrival, Priority::new(5), "paused by its queue");
+        assert_eq!(of(1, None), Classified { arrival: three, priority: three });
     }
 }

@@ -113,9 +113,13 @@ impl Switch {
         self.storms.drain(..)
     }
 
-    /// Pauses a priority at an egress port, as a peer would.
-    #[cfg(test)]
-    pub(super) fn pause_for_test(&mut self, port: PortId, priority: Priority, until: Time, now: Time) {
-        self.scheduler.pause(port, priority, until, now);
+    /// Pauses a priority at an egress port until an instant (`Time::NEVER`: until it is released), as a peer's PFC frame
+    /// does; `Time::ZERO` releases it.
+    pub fn pause(&mut self, port: PortId, priority: Priority, until: Time, now: Time) {
+        if until == Time::ZERO {
+            self.scheduler.resume(port, priority, now);
+        } else {
+            self.scheduler.pause(port, priority, until, now);
+        }
     }
 }

@@ -99,12 +99,10 @@ fn saving(config: &Config) -> &'static str {
         largest.filter(|port| port.headroom_bytes.is_none()).and_then(|port| port_headroom(config, port));
     match parts {
         None => "lower `headroom`",
-        Some(parts) if parts.reaction >= parts.own_piece + parts.peer_piece => {
-            "say how fast the peers stop (`peer_reaction`), or lower `line_rate`"
+        Some(parts) if parts.reaction >= parts.own_piece => {
+            "lower `peer_reaction`, which is the largest part of the headroom, if the peers are faster than it says"
         }
-        Some(_) => {
-            "turn off `offload` where the lines are slow, lower `line_rate`, or make fewer priorities lossless"
-        }
+        Some(_) => "lower `line_rate`, or make fewer priorities lossless",
     }
 }
 

@@ -4,8 +4,6 @@
 //! policy or a map makes another priority of it, the frames go on without loss, but their senders know nothing of the
 //! priority that is full. Which priorities are paused at all is `flow`'s affair.
 
-use std::ops::Range;
-
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::{Config, FlowControl, Match, Policy, Port, PortKind, Trust};
 use crate::schema::Reader;
@@ -20,23 +18,16 @@ pub(super) fn check(file: &File, config: &Config, cx: &mut Reader) {
     check_map(file, config, cx);
 }
 
-/// Whether the port pauses by priority, so that it matters which priority a frame came with.
-fn by_priority(config: &Config, port: &Port) -> bool {
-    // A stream is one queue for everything: it is read, or it isn't.
-    let whole_port = matches!(port.kind, PortKind::Stream { .. }) || port.flow_control == FlowControl::Pause;
-    !whole_port && !port.pausing(config.lossless_priorities()).is_empty()
+/// Whether the port stops senders by the queue of a priority. A stream is one queue for everything: it is read, or it
+/// isn't, whatever its frames say.
+fn by_queue(config: &Config, port: &Port) -> bool {
+    let pausing = port.pausing(config.lossless_priorities());
+    !matches!(port.kind, PortKind::Stream { .. }) && !pausing.is_empty()
 }
 
-fn report(cx: &mut Reader, place: Range<usize>, config: &Config, priority: u8, which: &str, label: &str) {
-    let class = config.class_of(priority).map_or("", |class| class.name.as_str());
-    cx.report(
-        Diagnostic::warning(place, format!("class \"{class}\" is lossless only downstream for {which}"))
-            .label(label)
-            .help(format!(
-                "let the senders mark these frames (PCP {priority}, or a DSCP that maps to {priority}) and the \
-                 ports trust the marks: a sender can be paused only by the priority that its frames arrive with"
-            )),
-    );
+/// Whether the port names to a peer which of its priorities to stop: the peer, another switch, knows them by their PCP.
+fn by_frame(port: &Port) -> bool {
+    matches!(port.kind, PortKind::Stream { .. }) && matches!(port.flow_control, FlowControl::Pfc { .. })
 }
 
 fn check_policies(file: &File, config: &Config, cx: &mut Reader) {
@@ -50,16 +41,26 @@ fn check_policies(file: &File, config: &Config, cx: &mut Reader) {
         }
         let Some(port) = config.ports.iter().find(|port| may_differ(config, policy, port)) else { continue };
         let place = raw.priority.span().unwrap_or_else(|| raw.place.clone());
-        let which = format!("the frames of policy \"{}\"", policy.name);
-        let label = format!("at port \"{}\" they may arrive with another priority", port.name);
-        report(cx, place, config, policy.priority, &which, &label);
+        let (class, priority) = (class(config, policy.priority), policy.priority);
+        let title = format!(
+            "class \"{class}\" is lossless only downstream for the frames of policy \"{}\"",
+            policy.name
+        );
+        cx.report(
+            Diagnostic::warning(place, title)
+                .label(format!("at port \"{}\" they may arrive with another priority", port.name))
+                .help(format!(
+                    "let the senders mark these frames (PCP {priority}, or a DSCP that maps to {priority}) and the \
+                     ports trust the marks: a sender can be paused only by the priority that its frames arrive with"
+                )),
+        );
     }
 }
 
 /// Whether the policy takes frames at `port` that arrived with another priority than it gives.
 fn may_differ(config: &Config, policy: &Policy, port: &Port) -> bool {
     let asked = |m: &&Match| m.in_ports.is_empty() || m.in_ports.contains(&port.name);
-    by_priority(config, port)
+    by_queue(config, port)
         && policy.any_of.iter().filter(asked).any(|m| arrival(config, port, m) != Some(policy.priority))
 }
 
@@ -76,15 +77,27 @@ fn arrival(config: &Config, port: &Port, m: &Match) -> Option<u8> {
 /// A map from one PCP to another priority: the sender knows only the PCP.
 fn check_map(file: &File, config: &Config, cx: &mut Reader) {
     let lossless = config.lossless_priorities();
-    let trusting = |port: &&Port| port.trust.contains(&Trust::Pcp) && by_priority(config, port);
+    let trusting = |port: &&Port| port.trust.contains(&Trust::Pcp) && by_frame(port);
     let Some(port) = config.ports.iter().find(trusting) else { return };
     let Some(pairs) = file.map.value().and_then(|map| map.0.pcp.value()) else { return };
     for (pcp, priority, span) in &pairs.0 {
         let priority = priority.0 as u8;
-        if *pcp != priority && lossless.contains(priority) {
-            let which = format!("frames with PCP {pcp}");
-            let label = format!("a sender at port \"{}\" knows them as priority {pcp}", port.name);
-            report(cx, span.clone(), config, priority, &which, &label);
+        if *pcp == priority || !lossless.contains(priority) {
+            continue;
         }
+        let title = format!("frames with PCP {pcp} are paused as priority {priority}");
+        cx.report(
+            Diagnostic::warning(span.clone(), title)
+                .label(format!("a switch at port \"{}\" knows them as priority {pcp}", port.name))
+                .help(format!(
+                    "class \"{}\" is lossless only downstream, or by stopping the whole port: use one PCP for it in \
+                     the whole network",
+                    class(config, priority)
+                )),
+        );
     }
+}
+
+fn class(config: &Config, priority: u8) -> &str {
+    config.class_of(priority).map_or("", |class| class.name.as_str())
 }

@@ -178,7 +178,7 @@ pub(super) fn check(file: &File, config: &Config, cx: &mut Reader) {
                     check_receive(config, receive, place, cx);
                 }
             }
-            other => check_other(file, config, other, flow, cx),
+            other => check_other(file, config, other == FlowControl::Pause, flow, cx),
         }
     }
     check_stall(file, config, cx);
@@ -204,7 +204,7 @@ fn check_transmit(
     if !lossy.is_empty() {
         cx.report(
             Diagnostic::warning(place.clone(), format!("pauses are never sent for {}", named(lossy)))
-                .label("no lossless class has them")
+                .label("not lossless")
                 .help("only lossless classes pause: write `pfc_transmit = \"lossless\"`, or make the class lossless"),
         );
     }
@@ -213,7 +213,7 @@ fn check_transmit(
         cx.report(
             Diagnostic::warning(
                 place,
-                format!("{} can be lost where no pauses are sent for it", named(unpaused)),
+                format!("{} can be lost where nobody is paused for it", named(unpaused)),
             )
             .label("lossless, but not here")
             .also(lossless_span(file), "lossless")
@@ -237,27 +237,25 @@ fn check_receive(config: &Config, receive: PrioritySet, place: Option<Range<usiz
 }
 
 /// A port without PFC while there are lossless classes.
-fn check_other(
-    file: &File,
-    config: &Config,
-    flow: FlowControl,
-    place: Option<Range<usize>>,
-    cx: &mut Reader,
-) {
+fn check_other(file: &File, config: &Config, pause: bool, place: Option<Range<usize>>, cx: &mut Reader) {
     let lossless = config.lossless_priorities();
-    let Some(place) = place.filter(|_| !lossless.is_empty()) else { return };
-    let (title, label, help) = if flow == FlowControl::Pause {
-        if lossless == PrioritySet::ALL {
-            return;
-        }
+    let (Some(place), false) = (place, lossless.is_empty()) else { return };
+    let finding = if !pause {
+        Diagnostic::warning(
+            place,
+            "a lossless class loses frames that come in where there is no flow control",
+        )
+        .label("nobody is paused")
+        .help("write \"pfc\", or \"pause\" for a peer that knows only that")
+    } else if lossless != PrioritySet::ALL {
         let title = "`flow_control = \"pause\"` stops the classes that are not lossless as well";
-        (title, "802.3x knows no priorities", "write \"pfc\" where the peer understands it")
+        Diagnostic::warning(place, title)
+            .label("802.3x knows no priorities")
+            .help("write \"pfc\" where the peer understands it")
     } else {
-        let title = "a lossless class loses frames that come in where there is no flow control";
-        (title, "nobody is paused", "write \"pfc\", or \"pause\" for a peer that knows only that")
+        return;
     };
-    let finding = Diagnostic::warning(place, title).label(label).also(lossless_span(file), "lossless");
-    cx.report(finding.help(help));
+    cx.report(finding.also(lossless_span(file), "lossless"));
 }
 
 /// A process that stands still for longer than a pause lasts can't renew it.

@@ -21,13 +21,14 @@ mod vlans;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::Config;
 use crate::schema::Reader;
 use crate::schema::sections::File;
 
-/// Checks a file that was read. The answer is only to be used when nothing was reported as error.
-pub(crate) fn check(file: &File, cx: &mut Reader) -> Config {
+/// Checks a file that was read. The configuration is only to be used when nothing was reported as error; it is there
+/// even when its buffer is too small, so that its plan can be shown.
+pub(crate) fn check(file: &File, cx: &mut Reader) -> Option<Config> {
     let (bridge, metrics) = bridge::settings(file);
     let maps = bridge::maps(file);
     let traffic_classes = classes::classes(file, cx);
@@ -43,8 +44,9 @@ pub(crate) fn check(file: &File, cx: &mut Reader) -> Config {
     flow::check(file, &config, cx);
     reach::check(file, &config, cx);
     downstream::check(file, &config, cx);
+    let sound = cx.findings.iter().all(|finding| finding.severity == Severity::Warning);
     buffer::check(file, &config, cx);
-    config
+    sound.then_some(config)
 }
 
 /// Reports names that appear twice. `what` is for example "ports".

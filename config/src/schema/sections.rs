@@ -336,11 +336,11 @@ section! {
         rewrite: List<OneOf<Trust>> => "[defaults]";
         /// VLAN membership, or "transparent": frames of every VLAN pass with the tag they came with.
         vlan: VlanSetting => "[defaults]";
-        /// Which pauses the port sends when a lossless priority group is full, and obeys when its peer sends them: "pfc" pauses by priority (802.1Q 36), "pause" the whole port (802.3x) for a peer that knows nothing else, "off" none: lossless classes then lose what comes in here.
+        /// Which pauses the port sends when a lossless priority group is full, and obeys when its peer sends them: "pfc" pauses by priority (802.1Q 36), "pause" the whole port (802.3x) for a peer that knows nothing else, "off" none: nobody is paused, and lossless classes lose what comes in here beyond the buffer. A host is paused by its own device where that can be done (a TAP with a queue per priority, a stream that is not read), else by frames.
         flow_control: OneOf<Flow> => "[defaults]";
         /// Priorities whose PFC pauses are obeyed; pauses of others are counted only. "lossless" stands for those of the lossless classes. "all" here with `pfc_transmit = "lossless"` is what SONiC calls asymmetric PFC: a host may stop anything, the switch stops only what it promises to keep.
         pfc_receive: PausedPriorities => "[defaults]";
-        /// Priorities for which PFC pauses are sent. Only groups of lossless classes ever pause; one that is not named here is dropped when its buffer is full.
+        /// Priorities for which PFC pauses are sent. Only lossless classes ever pause; here, one that is not named is treated as if it were not lossless.
         pfc_transmit: PausedPriorities => "[defaults]";
         /// Rate at which pause quanta are counted, one being 512 bits. Both ends must agree: on a link to a physical port it is that port's speed, whatever `line_rate` emulates. Slower makes the longest pause longer (65535 quanta: 3.36 ms at 10Gbit, 33.6 ms at 1Gbit).
         pfc_rate: PauseRate => "[defaults]";

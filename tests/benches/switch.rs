@@ -1,0 +1,18 @@
+//! What a frame costs between two devices: received (with its copy into memory), forwarded, granted, settled.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use dcbridge_tests::load::SwitchLoad;
+
+fn frames(c: &mut Criterion) {
+    let mut group = c.benchmark_group("switch/rx+poll+settle");
+    group.throughput(Throughput::Elements(1));
+    for len in [60usize, 1514] {
+        let mut load = SwitchLoad::new(len);
+        group.bench_function(BenchmarkId::from_parameter(format!("{} bytes", len + 4)), |b| {
+            b.iter(|| load.step())
+        });
+    }
+}
+
+criterion_group!(benches, frames);
+criterion_main!(benches);

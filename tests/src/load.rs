@@ -1,0 +1,159 @@
+//! Steady loads for benchmarks and for the test that nothing is allocated: one call is one frame's way.
+
+use std::sync::Arc;
+
+use dcbridge::arena::Arena;
+use dcbridge::port::{TxDesc, TxOutcome, VnetHeader};
+use dcbridge::sim::frames::Spec;
+use dcbridge::switch::{Attachment, Setting, Switch};
+use dcbridge_scheduler::{
+    ClassTable, FrameId, Meta, PortConfig, PortId, Priority, QueueLimit, Rate, Scheduler, Shape, Time, Tsa,
+};
+
+use crate::virtual_time::{config, ets_classes};
+
+/// Time between two frames: a line of 100 Gbit/s is free again by then, whatever was sent.
+const PACE: Time = Time::from_micros(1);
+
+/// A scheduler of 8 classes with a standing backlog at each of its ports.
+pub struct SchedulerLoad {
+    scheduler: Scheduler,
+    ports: u16,
+    next: u32,
+    free: Vec<FrameId>,
+    now: Time,
+}
+
+impl SchedulerLoad {
+    /// `ports` ports at which `queued` frames wait in all, evenly over ports and priorities.
+    ///
+    /// # Panics
+    /// When they don't fit.
+    pub fn new(ports: u16, queued: u32) -> SchedulerLoad {
+        let mut classes = ClassTable::default();
+        for n in 0..8 {
+            classes.classes[n].tsa = if n == 7 { Tsa::Strict } else { Tsa::Ets { weight: 10 + n as u8 } };
+            classes.classes[n].limit = QueueLimit::Buffer;
+            classes.class_of[n] = n as u8;
+        }
+        let port = PortConfig {
+            line_rate: Some(Rate::from_bits_per_second(100_000_000_000)),
+            burst: Time::ZERO,
+            max_frame: 9018,
+            superframes: true,
+            classes,
+        };
+        let frames = queued + 64;
+        let mut load = SchedulerLoad {
+            scheduler: Scheduler::new(&vec![port; usize::from(ports)], 6 * frames, frames as usize),
+            ports,
+            next: 0,
+            free: (0..frames).map(FrameId).rev().collect(),
+            now: Time::ZERO,
+        };
+        for _ in 0..queued {
+            let (port, priority) = load.place();
+            load.enqueue(port, priority);
+        }
+        load
+    }
+
+    fn place(&mut self) -> (PortId, Priority) {
+        let n = self.next;
+        self.next = self.next.wrapping_add(1);
+        (PortId((n % u32::from(self.ports)) as u16), Priority::new((n / u32::from(self.ports)) as u8))
+    }
+
+    fn enqueue(&mut self, port: PortId, priority: Priority) {
+        let id = self.free.pop().expect("a frame");
+        let meta =
+            Meta { id, ingress: PortId(0), arrival: priority, priority, cells: 6, shape: Shape::frame(1514) };
+        self.scheduler.enqueue(port, &meta, self.now).expect("room");
+    }
+
+    /// Queues one frame and takes one out at the same port: which one, the scheduler decides.
+    ///
+    /// # Panics
+    /// When the port has nothing to send.
+    pub fn step(&mut self) {
+        self.now = self.now + PACE;
+        let (port, priority) = self.place();
+        self.enqueue(port, priority);
+        let grant = self.scheduler.poll(port, self.now).expect("a frame waits and the line is free");
+        assert!(self.scheduler.sent(grant.id));
+        self.free.push(grant.id);
+    }
+}
+
+/// A switch of 8 classes and known stations.
+pub struct SwitchLoad {
+    switch: Switch,
+    arena: Arena,
+    frames: Vec<Vec<u8>>,
+    next: usize,
+    now: Time,
+    descs: Vec<TxDesc>,
+}
+
+impl SwitchLoad {
+    /// Four ports; frames of `len` bytes without FCS, of eight priorities by DSCP, from one port to another.
+    ///
+    /// # Panics
+    /// When the configuration is wrong.
+    pub fn new(len: usize) -> SwitchLoad {
+        let ports: String =
+            (0..4).map(|n| format!("[[port]]\nname = \"p{n}\"\nline_rate = \"100Gbit\"\n")).collect();
+        let text = format!(
+            "[bridge]\nloop_detection = false\n{}\n[defaults]\ntrust = [\"pcp\", \"dscp\"]\n{ports}",
+            ets_classes(&[30, 20, 15, 10, 10, 5, 5, 5])
+        );
+        let config = Arc::new(config(&text));
+        let mut arena = Arena::new(config.bridge.buffer_bytes);
+        let mut switch = Switch::new(&config, &arena, Setting { seed: 1, burst: Time::ZERO });
+        for port in switch.ports() {
+            switch.attach(port, Attachment::plain(true));
+            switch.set_link(port, true, &mut arena, Time::ZERO);
+        }
+        let frames = (0..8u8)
+            .map(|priority| {
+                Spec { from: 0, to: Some(1), dscp: priority << 3, len, ..Spec::default() }.udp(1).bytes
+            })
+            .collect();
+        let mut load =
+            SwitchLoad { switch, arena, frames, next: 0, now: Time::ZERO, descs: Vec::with_capacity(8) };
+        // The receiver shows itself.
+        let hello = Spec { from: 1, to: Some(0), ..Spec::default() }.udp(1).bytes;
+        load.receive(PortId(1), &hello);
+        for port in [0, 2, 3] {
+            while load.send(PortId(port)) {}
+        }
+        load
+    }
+
+    fn receive(&mut self, port: PortId, bytes: &[u8]) {
+        let id = self.arena.insert(bytes, VnetHeader::default()).expect("memory");
+        self.switch.rx(port, 0, id, &mut self.arena, self.now);
+    }
+
+    fn send(&mut self, port: PortId) -> bool {
+        self.descs.clear();
+        let Some(grant) = self.switch.poll(port, &mut self.arena, self.now, &mut self.descs) else {
+            return false;
+        };
+        self.switch.settle(port, &grant, TxOutcome::Sent, &mut self.arena);
+        true
+    }
+
+    /// One frame: in, through, out. Copying it into memory is part of it.
+    ///
+    /// # Panics
+    /// When it does not come out where it should.
+    pub fn step(&mut self) {
+        self.now = self.now + PACE;
+        let bytes = std::mem::take(&mut self.frames[self.next]);
+        self.receive(PortId(0), &bytes);
+        self.frames[self.next] = bytes;
+        self.next = (self.next + 1) % self.frames.len();
+        assert!(self.send(PortId(1)), "a frame to a known station leaves at once");
+    }
+}
