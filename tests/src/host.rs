@@ -1,6 +1,7 @@
 //! A host of a test: a network namespace that ends with its handle, also when the test panics.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 use dcbridge::net::{self, Links, Netns, NetnsRef, in_netns, sysctl};
@@ -9,6 +10,7 @@ use dcbridge::net::{self, Links, Netns, NetnsRef, in_netns, sysctl};
 #[derive(Clone)]
 pub struct Host {
     netns: NetnsRef,
+    fd: Arc<Netns>,
 }
 
 impl Host {
@@ -17,8 +19,8 @@ impl Host {
     /// # Panics
     /// When the namespace can't be made.
     pub fn new(label: &str) -> Host {
-        let netns = NetnsRef::Open(Arc::new(Netns::anonymous(label).expect("namespace")));
-        let host = Host { netns };
+        let fd = Arc::new(Netns::anonymous(label).expect("namespace"));
+        let host = Host { netns: NetnsRef::Open(Arc::clone(&fd)), fd };
         host.run(|| {
             sysctl::disable_ipv6("all")?;
             sysctl::disable_ipv6("default")?;
@@ -30,6 +32,11 @@ impl Host {
     /// Its namespace.
     pub fn netns(&self) -> NetnsRef {
         self.netns.clone()
+    }
+
+    /// A path of its namespace that is good within this process, for the `netns` of a configured port.
+    pub fn netns_path(&self) -> String {
+        format!("/proc/self/fd/{}", self.fd.as_fd().as_raw_fd())
     }
 
     /// Runs `work` in the host and waits for it.

@@ -16,6 +16,8 @@ use dcbridge::port::tap::{Backpressure, TapOptions, TapPort};
 use dcbridge::port::{MAX_HEAD, Port, TxDesc};
 use dcbridge_config::PrioritySet;
 use dcbridge_scheduler::Priority;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpCongestion;
 
 use crate::host::{Host, ip};
 use crate::taps::PATIENCE;
@@ -368,10 +370,25 @@ impl TcpFlow {
     /// # Panics
     /// When it can't be connected.
     pub fn new(from: &Host, to: &Host, priority: u8) -> TcpFlow {
+        TcpFlow::start(from, to, priority, None)
+    }
+
+    /// The same with a congestion control of its own.
+    ///
+    /// # Panics
+    /// When it can't be connected, or the kernel does not know the congestion control.
+    pub fn with(from: &Host, to: &Host, priority: u8, congestion: &str) -> TcpFlow {
+        TcpFlow::start(from, to, priority, Some(congestion))
+    }
+
+    fn start(from: &Host, to: &Host, priority: u8, congestion: Option<&str>) -> TcpFlow {
         let listener = to.run(|| Ok(TcpListener::bind((ip(2), 0)).expect("listen")));
         let address = listener.local_addr().expect("address");
         let stream = from.run(|| Ok(TcpStream::connect_timeout(&address, PATIENCE).expect("connect")));
         set_option(&stream, libc::IPPROTO_IP, libc::IP_TOS, i32::from(priority) << 5);
+        if let Some(name) = congestion {
+            setsockopt(&stream, TcpCongestion, &name.into()).expect("congestion control");
+        }
         stream.set_write_timeout(Some(Duration::from_millis(100))).expect("timeout");
         let (mut received, _) = listener.accept().expect("accept");
         let (sent, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));

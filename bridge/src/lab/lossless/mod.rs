@@ -18,6 +18,7 @@ mod sample;
 mod topology;
 mod view;
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -121,10 +122,14 @@ impl Bench<'_> {
 
     /// What the switches said when they opened their ports, and senders that gave up.
     fn notes(&self, specs: &[FlowSpec], counts: &Counts) -> Vec<String> {
+        // What holds for several ports in the same way is said of the first.
+        let mut said = HashSet::new();
         let opening = self.fabric.switches.iter().flat_map(|switch| {
             let name = &switch.config().bridge.name;
-            switch.notes().iter().map(move |(port, note)| format!("{name}, port {port}: {note}"))
+            switch.notes().iter().map(move |(port, note)| (name, port, note))
         });
+        let opening = opening.filter(|(_, port, note)| said.insert(note.replace(port.as_str(), "")));
+        let opening = opening.map(|(name, port, note)| format!("{name}, port {port}: {note}"));
         let failed = specs.iter().zip(&counts.sent).filter_map(|(flow, counters)| {
             let class = &self.plan[flow.class].name;
             Some(format!("host h{} stopped sending \"{class}\": {}", flow.host + 1, counters.error()?))
