@@ -27,7 +27,8 @@ fn by_queue(config: &Config, port: &Port) -> bool {
 
 /// Whether the port names to a peer which of its priorities to stop: the peer, another switch, knows them by their PCP.
 fn by_frame(port: &Port) -> bool {
-    matches!(port.kind, PortKind::Stream { .. }) && matches!(port.flow_control, FlowControl::Pfc { .. })
+    matches!(port.kind, PortKind::Stream { .. } | PortKind::Packet { .. })
+        && matches!(port.flow_control, FlowControl::Pfc { .. })
 }
 
 fn check_policies(file: &File, config: &Config, cx: &mut Reader) {
