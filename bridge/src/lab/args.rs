@@ -15,8 +15,9 @@ Examples:
   dcbridge lab --rate 100Mbit --frame-size mixed
   dcbridge lab --config br0.toml --seconds 20   your own classes, policies and maps
   dcbridge lab --json | jq '.classes[] | {name, share, target_share}'
+  dcbridge lab lossless                         two switches, one slow link: one class loses nothing
 
-Exit codes: 0 passed, 1 a class missed its share or the lab could not run, 2 wrong usage.";
+Exit codes: 0 passed, 1 a class missed what it must get or the lab could not run, 2 wrong usage.";
 
 /// Hosts, a switch and traffic on this machine: see each class get its share, measured by who receives
 #[derive(Clone, Debug, clap::Args)]
@@ -33,6 +34,8 @@ pub struct Args {
 pub enum Scenario {
     /// Three hosts over-offer traffic classes into one slow link: each class must hold its share of it (the default)
     Ets(EtsArgs),
+    /// Four hosts send lossless and lossy classes over two switches into one slow link: nothing lossless may be lost
+    Lossless(LosslessArgs),
 }
 
 impl Args {
@@ -56,6 +59,30 @@ pub struct EtsArgs {
     /// Take traffic classes, policies and priority maps from this file (its ports are not used: the lab has its own)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// Ethernet frames of this many bytes with FCS (64 to 9018), or `mixed`: anything from 64 to 9000
+    #[arg(long, default_value = "1518", value_name = "BYTES|mixed")]
+    pub frame_size: FrameSize,
+
+    /// Where the hosts live
+    #[arg(long, value_enum, default_value_t = Mode::Auto)]
+    pub mode: Mode,
+
+    /// Print the result as JSON, and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `dcbridge lab lossless`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LosslessArgs {
+    /// How long is measured; half a second of warm-up comes before it
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
+
+    /// Line rate of the slow link; all others are five times as fast
+    #[arg(long, default_value = "200Mbit", value_name = "RATE", value_parser = link_rate)]
+    pub rate: BitRate,
 
     /// Ethernet frames of this many bytes with FCS (64 to 9018), or `mixed`: anything from 64 to 9000
     #[arg(long, default_value = "1518", value_name = "BYTES|mixed")]
@@ -126,8 +153,10 @@ mod tests {
     fn parse(line: &str) -> Result<EtsArgs, String> {
         let words = std::iter::once("lab").chain(line.split_whitespace());
         let cli = Cli::try_parse_from(words).map_err(|e| e.to_string())?;
-        let Scenario::Ets(args) = cli.lab.scenario();
-        Ok(args)
+        match cli.lab.scenario() {
+            Scenario::Ets(args) => Ok(args),
+            Scenario::Lossless(_) => Err("the other scenario".to_owned()),
+        }
     }
 
     #[test]
@@ -151,6 +180,17 @@ mod tests {
             assert_eq!(args.frame_size, FrameSize::Mixed);
             assert!(args.json);
         }
+    }
+
+    #[test]
+    fn the_lossless_scenario_has_a_slower_link_of_its_own() {
+        let words = "lab lossless --seconds 7 --json".split_whitespace();
+        let Scenario::Lossless(args) = Cli::try_parse_from(words).unwrap().lab.scenario() else {
+            panic!("another scenario")
+        };
+        assert_eq!((args.seconds, args.rate, args.mode), (7, BitRate(200_000_000), Mode::Auto));
+        assert!(args.json);
+        assert!(Cli::try_parse_from(["lab", "lossless", "--config", "x.toml"]).is_err());
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub async fn run(
 ) -> Result<Option<Report>, String> {
     let base = base(args.config.as_deref())?;
     let plan = plan(&base.traffic_classes, &base.maps, args.rate)?;
-    let mut fleet = Fleet::new(chosen.mode, SENDERS).map_err(|e| e.to_string())?;
+    let fleet = Fleet::new(chosen.mode, SENDERS).map_err(|e| e.to_string())?;
     let flows = topology::flows(&plan, SENDERS, fleet.sink_address().ip, args.frame_size);
     let config = topology::switch(&base, &plan, args.rate, &fleet.attachments(args.rate));
     watch.begin(&fleet.senders(), &config.bridge.name, args, chosen);
@@ -256,7 +256,8 @@ impl Bench<'_> {
     }
 }
 
-fn priorities<'a>(
+/// The priorities of a class at a port.
+pub(super) fn priorities<'a>(
     port: &'a Port,
     plan: &'a ClassPlan,
 ) -> impl Iterator<Item = &'a crate::state::PriorityState> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use dcbridge_config::{BitRate, Config, PortKind, StreamEndpoint};
 
@@ -12,12 +13,15 @@ use super::hosts::{Address, Host, UdpCounters};
 use super::inprocess::StackHost;
 use super::topology::{Attachment, FlowSpec};
 use super::traffic::{SendSpec, UdpSinks};
-use crate::net::Result;
+use crate::net::{Error, Result};
+use crate::port;
 use crate::port::memory::MemoryPort;
 use crate::port::{OpenContext, OpenError, Opened};
 
 use crate::runtime::{self, Handle};
 
+/// A send that waits for so long is given up: a flow must be able to stop.
+const BLOCKED: Duration = Duration::from_millis(100);
 /// The host that receives.
 pub(super) const SINK: &str = "sink";
 
@@ -28,8 +32,8 @@ pub(super) struct Fleet {
 
 enum Hosts {
     Namespaces(Vec<Host>),
-    /// And the switch's ends of their links, until it takes them.
-    Stacks(Vec<StackHost>, HashMap<String, MemoryPort>),
+    /// And the switches' ends of their links, until they take them.
+    Stacks(Vec<StackHost>, Arc<Mutex<HashMap<String, MemoryPort>>>),
 }
 
 /// Flows that are ready to run.
@@ -71,7 +75,7 @@ impl Fleet {
             hosts.push(host);
             ports.insert(name.clone(), port);
         }
-        Ok(Fleet { hosts: Hosts::Stacks(hosts, ports) })
+        Ok(Fleet { hosts: Hosts::Stacks(hosts, Arc::new(Mutex::new(ports))) })
     }
 
     /// All hosts with how their ports are configured; the last one is the sink.
@@ -112,16 +116,20 @@ impl Fleet {
         self.members().into_iter().map(attach).collect()
     }
 
-    /// Starts the switch between the hosts.
+    /// Starts a switch between the hosts; its other ports are opened as everywhere.
     ///
     /// # Errors
     /// A sentence for a person.
-    pub(super) async fn start(&mut self, config: Config) -> std::result::Result<Handle, runtime::Error> {
-        match &mut self.hosts {
+    pub(super) async fn start(&self, config: Config) -> std::result::Result<Handle, runtime::Error> {
+        match &self.hosts {
             Hosts::Namespaces(_) => Handle::start(config).await,
-            Hosts::Stacks(_, ports) => {
-                let ports = Mutex::new(std::mem::take(ports));
-                let take = move |port: &dcbridge_config::Port, _: &OpenContext| {
+            Hosts::Stacks(hosts, ports) => {
+                let names: Vec<String> = hosts.iter().map(|h| h.name().to_owned()).collect();
+                let ports = Arc::clone(ports);
+                let take = move |port: &dcbridge_config::Port, context: &OpenContext| {
+                    if !names.contains(&port.name) {
+                        return port::open(port, context);
+                    }
                     let taken = ports.lock().unwrap_or_else(PoisonError::into_inner).remove(&port.name);
                     let port = taken.ok_or_else(|| OpenError::new("this host of the lab has ended"))?;
                     Ok(Opened { port: Box::new(port), notes: Vec::new() })
@@ -168,7 +176,13 @@ fn connect_namespaces(hosts: &[Host], specs: &[FlowSpec]) -> Result<Traffic> {
     let received = sinks.iter().map(super::traffic::UdpSink::counters).collect();
     let emitters = specs
         .iter()
-        .map(|s| Ok(Box::new(hosts[s.host].udp_sender(&send_spec(s))?) as Box<dyn Emit>))
+        .map(|s| {
+            let sender = hosts[s.host].udp_sender(&send_spec(s))?;
+            if s.blocking {
+                sender.block(BLOCKED).map_err(|e| Error::new("a socket can't be made to wait", e))?;
+            }
+            Ok(Box::new(sender) as Box<dyn Emit>)
+        })
         .collect::<Result<Vec<_>>>()?;
     let (flows, sent) = flows(specs, emitters);
     let counts = Counts { sent, received, kernel: Some(sink.udp_counters()?) };

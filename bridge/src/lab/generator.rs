@@ -16,6 +16,8 @@ use super::measure::FlowStats;
 const TICK: Duration = Duration::from_millis(1);
 /// A flow that came late by more than this does not catch up: after a stall of the machine a burst would say nothing.
 const CATCH_UP: Duration = Duration::from_millis(50);
+/// A send that took longer was held back by the host's kernel.
+const HELD_BACK: Duration = Duration::from_millis(1);
 /// What is due is sent in bursts of this duration, where frames can be sent in bursts.
 const BURST: Duration = Duration::from_millis(2);
 
@@ -180,6 +182,33 @@ pub fn send(mut flows: Vec<Flow>) -> io::Result<Running> {
             std::thread::sleep(TICK.saturating_sub(now.elapsed()));
         }
     })
+}
+
+/// Sends each flow on a thread of its own, as fast as its host takes it and without regard to its rate. `emit` may block,
+/// if not for long: that is how a flow is stopped.
+///
+/// # Errors
+/// When no thread can be started.
+pub fn send_blocking(flows: Vec<Flow>) -> io::Result<Vec<Running>> {
+    flows.into_iter().map(|flow| Running::start("lab-block", move |stop| send_freely(flow, stop))).collect()
+}
+
+fn send_freely(mut flow: Flow, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let begin = Instant::now();
+        let sent = flow.emit.emit(u64::MAX);
+        let held_back = begin.elapsed() > HELD_BACK;
+        match sent {
+            Ok(Some(sent)) => flow.counters.count(sent.frames, sent.wire_bytes),
+            // A host that refuses at once would be asked in a tight loop.
+            Ok(None) if !held_back => std::thread::sleep(TICK),
+            Ok(None) => {}
+            Err(error) => return flow.counters.fail(&error),
+        }
+        if held_back || matches!(sent, Ok(None)) {
+            flow.counters.blocked.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// One piece of each flow in turn until none is due: no flow's burst holds up the others.

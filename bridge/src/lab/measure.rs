@@ -13,7 +13,7 @@ pub struct FlowStats {
     pub frames: u64,
     /// Their bytes on the wire (with FCS, preamble and gap).
     pub wire_bytes: u64,
-    /// A sender's attempts that the kernel refused for the moment; 0 for receivers.
+    /// A sender's attempts that the kernel refused for the moment, or let wait; 0 for receivers.
     pub blocked: u64,
 }
 
@@ -94,45 +94,57 @@ pub fn rates(plan: &[ClassPlan], line_bps: u64, from: &Sample, to: &Sample) -> V
         .collect()
 }
 
+/// A sample that knows when it was taken.
+pub trait Timed: Clone {
+    /// Since the start.
+    fn at(&self) -> Duration;
+}
+
+impl Timed for Sample {
+    fn at(&self) -> Duration {
+        self.at
+    }
+}
+
 /// Samples in the order they were taken: the window that is judged, and the last second for people who watch.
 #[derive(Clone, Debug)]
-pub struct Series {
+pub struct Series<S = Sample> {
     warm_up: Duration,
-    window: Option<(Sample, Sample)>,
-    recent: VecDeque<Sample>,
+    window: Option<(S, S)>,
+    recent: VecDeque<S>,
 }
 
 /// How far back the live view looks.
 const RECENT: Duration = Duration::from_secs(1);
 
-impl Series {
+impl<S: Timed> Series<S> {
     /// Nothing sampled yet; the window begins with the first sample that is `warm_up` or later.
-    pub const fn new(warm_up: Duration) -> Series {
+    pub const fn new(warm_up: Duration) -> Series<S> {
         Series { warm_up, window: None, recent: VecDeque::new() }
     }
 
     /// Takes the next sample.
-    pub fn push(&mut self, sample: Sample) {
-        if sample.at >= self.warm_up {
+    pub fn push(&mut self, sample: S) {
+        if sample.at() >= self.warm_up {
             match &mut self.window {
                 Some((_, last)) => last.clone_from(&sample),
                 None => self.window = Some((sample.clone(), sample.clone())),
             }
         }
         self.recent.push_back(sample);
-        let latest = self.recent.back().map_or(Duration::ZERO, |s| s.at);
-        while self.recent.len() > 2 && self.recent[1].at + RECENT <= latest {
+        let latest = self.recent.back().map_or(Duration::ZERO, Timed::at);
+        while self.recent.len() > 2 && self.recent[1].at() + RECENT <= latest {
             self.recent.pop_front();
         }
     }
 
     /// First and last sample of the window that is judged; `None` before the warm-up ended.
-    pub fn window(&self) -> Option<(&Sample, &Sample)> {
+    pub fn window(&self) -> Option<(&S, &S)> {
         self.window.as_ref().map(|(first, last)| (first, last))
     }
 
     /// First and last sample of the last second or so.
-    pub fn recent(&self) -> Option<(&Sample, &Sample)> {
+    pub fn recent(&self) -> Option<(&S, &S)> {
         Some((self.recent.front()?, self.recent.back()?))
     }
 }
@@ -148,6 +160,7 @@ pub(super) mod tests {
         ClassPlan {
             name: name.to_owned(),
             tc: 0,
+            lossless: false,
             priorities: PrioritySet(1),
             tsa: if share.is_some() { Tsa::Ets } else { Tsa::Strict },
             priority: 0,

@@ -9,7 +9,7 @@
 //!        -> measure     samples -> rates and shares
 //!        -> report      verdict, JSON       view: what people see
 //! ```
-//! A scenario (`ets`) holds these together. `hosts`, `traffic`, `generator` and `measure` know nothing of scenarios and
+//! A scenario (`ets`, `lossless`) holds these together. `hosts`, `traffic`, `generator` and `measure` know nothing of scenarios and
 //! serve tests as well.
 //!
 //! What must not enter: anything that the switch itself needs to run.
@@ -21,6 +21,7 @@ pub mod frames;
 pub mod generator;
 pub mod hosts;
 pub mod inprocess;
+mod lossless;
 pub mod measure;
 mod mode;
 pub mod plan;
@@ -51,17 +52,33 @@ use crate::cli::{FAILED, Failure, Outcome, runtime};
 /// # Errors
 /// When the lab can't run on this machine, or was interrupted before it had measured anything.
 pub fn run(args: &Args, terminal: &Terminal) -> Outcome {
-    let Scenario::Ets(args) = args.scenario();
-    let chosen = mode::enter(args.mode)?;
-    let mut viewer = Viewer::new(&args, terminal);
-    let report = runtime()?.block_on(async { ets::run(&args, &chosen, &mut viewer, interrupted()).await })?;
-    let Some(report) = report else {
+    match args.scenario() {
+        Scenario::Ets(args) => {
+            let chosen = mode::enter(args.mode)?;
+            let mut viewer = Viewer::new(&args, terminal);
+            let report =
+                runtime()?.block_on(async { ets::run(&args, &chosen, &mut viewer, interrupted()).await })?;
+            tell(report.map(|report| (report.passed, report::json(&report))), args.json)
+        }
+        Scenario::Lossless(args) => {
+            let chosen = mode::enter(args.mode)?;
+            let mut stage = Stage::new(terminal, args.json);
+            let report = runtime()?
+                .block_on(async { lossless::run(&args, &chosen, &mut stage, interrupted()).await })?;
+            tell(report.map(|report| (report.passed, report::json(&report))), args.json)
+        }
+    }
+}
+
+/// Prints the result as JSON if that is wanted, and makes an exit code of it.
+fn tell(report: Option<(bool, String)>, json: bool) -> Outcome {
+    let Some((passed, text)) = report else {
         return Err(Failure("interrupted before anything was measured".to_owned()));
     };
-    if args.json {
-        print(&format!("{}\n", report::json(&report)))?;
+    if json {
+        print(&format!("{text}\n"))?;
     }
-    Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
 /// Ctrl-C, or a request to end.
@@ -77,25 +94,25 @@ async fn interrupted() {
     }
 }
 
-/// Shows a run on the terminal; in a pipe only its beginning and its end; with `--json` nothing.
-struct Viewer {
+/// Where a run is shown: on the terminal, redrawn; in a pipe only its beginning and its end; with `--json` nowhere.
+struct Stage {
     canvas: Canvas,
     live: bool,
     json: bool,
-    whole: Duration,
-    rate_bps: u64,
     screen: view::Screen,
 }
 
-impl Viewer {
-    fn new(args: &EtsArgs, terminal: &Terminal) -> Viewer {
-        Viewer {
-            canvas: terminal.out,
-            live: terminal.interactive && !args.json,
-            json: args.json,
-            whole: Duration::from_secs(args.seconds),
-            rate_bps: args.rate.0,
-            screen: view::Screen::default(),
+impl Stage {
+    fn new(terminal: &Terminal, json: bool) -> Stage {
+        let live = terminal.interactive && !json;
+        Stage { canvas: terminal.out, live, json, screen: view::Screen::default() }
+    }
+
+    /// Before the first sample.
+    fn open(&self, text: &str, seconds: u64) {
+        self.print(text);
+        if !self.live && io::stderr().is_terminal() {
+            eprintln!("measuring for {seconds} s ...");
         }
     }
 
@@ -103,6 +120,35 @@ impl Viewer {
         if !self.json {
             // Output that can't be written is no reason to stop measuring: the exit code still says the result.
             let _ = print(text);
+        }
+    }
+
+    fn redraw(&mut self, text: &str) {
+        if self.live {
+            // As in `print`.
+            let _ = self.screen.draw(&mut io::stdout(), text);
+        }
+    }
+
+    /// After the last sample.
+    fn close(&mut self, text: &str) {
+        if self.live { self.redraw(text) } else { self.print(text) }
+    }
+}
+
+/// Shows a run of `ets`.
+struct Viewer {
+    stage: Stage,
+    whole: Duration,
+    rate_bps: u64,
+}
+
+impl Viewer {
+    fn new(args: &EtsArgs, terminal: &Terminal) -> Viewer {
+        Viewer {
+            stage: Stage::new(terminal, args.json),
+            whole: Duration::from_secs(args.seconds),
+            rate_bps: args.rate.0,
         }
     }
 }
@@ -114,19 +160,15 @@ impl Watch for Viewer {
             format!("hosts    {}: {}", mode.mode.name(), mode.reason),
             format!("traffic  each host offers every class to {}, UDP in {}", fleet::SINK, args.frame_size),
         ];
-        let [hosts, traffic] = about.map(|line| self.canvas.paint(&line, Tone::Dim));
-        self.print(&format!("\n{picture}\n{hosts}\n{traffic}\n\n"));
-        if !self.live && io::stderr().is_terminal() {
-            eprintln!("measuring for {} s ...", args.seconds);
-        }
+        let [hosts, traffic] = about.map(|line| self.stage.canvas.paint(&line, Tone::Dim));
+        self.stage.open(&format!("\n{picture}\n{hosts}\n{traffic}\n\n"), args.seconds);
     }
 
     fn sample(&mut self, plan: &[ClassPlan], series: &Series, warm_up: Duration) {
-        let (true, Some((from, to))) = (self.live, series.recent()) else { return };
-        let table = view::table(plan, &rates(plan, self.rate_bps, from, to), to, self.canvas);
-        let progress = view::progress(to.at, warm_up, self.whole, self.canvas);
-        // As in `print`.
-        let _ = self.screen.draw(&mut io::stdout(), &format!("{table}\n{progress}"));
+        let (true, Some((from, to))) = (self.stage.live, series.recent()) else { return };
+        let table = view::table(plan, &rates(plan, self.rate_bps, from, to), to, self.stage.canvas);
+        let progress = view::progress(to.at, warm_up, self.whole, self.stage.canvas);
+        self.stage.redraw(&format!("{table}\n{progress}"));
     }
 
     fn end(&mut self, plan: &[ClassPlan], window: (&Sample, &Sample), end: &Sample, report: &Report) {
@@ -135,13 +177,8 @@ impl Watch for Viewer {
         for (class, loaded) in shown.classes.iter_mut().zip(&window.1.classes) {
             class.queued_bytes = loaded.queued_bytes;
         }
-        let table = view::table(plan, &rates(plan, self.rate_bps, window.0, window.1), &shown, self.canvas);
-        let text = format!("{table}\n{}", view::verdict(report, self.canvas));
-        if self.live {
-            // As in `print`.
-            let _ = self.screen.draw(&mut io::stdout().lock(), &text);
-        } else {
-            self.print(&text);
-        }
+        let canvas = self.stage.canvas;
+        let table = view::table(plan, &rates(plan, self.rate_bps, window.0, window.1), &shown, canvas);
+        self.stage.close(&format!("{table}\n{}", view::verdict(report, canvas)));
     }
 }

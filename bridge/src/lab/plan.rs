@@ -36,6 +36,8 @@ pub struct ClassPlan {
     pub tc: u8,
     /// How it is served.
     pub tsa: Tsa,
+    /// Whether it must lose nothing.
+    pub lossless: bool,
     /// All its priorities.
     pub priorities: PrioritySet,
     /// The priority at which the lab sends.
@@ -90,6 +92,7 @@ pub fn plan(classes: &[TrafficClass], maps: &Maps, rate: BitRate) -> Result<Vec<
                 name: class.name.clone(),
                 tc: class.tc,
                 tsa: class.tsa,
+                lossless: class.lossless,
                 priorities: class.priorities,
                 priority,
                 mark,

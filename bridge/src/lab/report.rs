@@ -15,9 +15,9 @@ use crate::cli::units;
 pub const TOLERANCE: f64 = 0.01;
 /// The part of the line (or of what rate caps leave of it) that must be in use, else the machine or the generator was
 /// too slow for the result to mean much.
-const FULL_USE: f64 = 0.97;
+pub(super) const FULL_USE: f64 = 0.97;
 /// Below this part the link was not what limited the classes, and shares prove nothing.
-const LEAST_USE: f64 = 0.75;
+pub(super) const LEAST_USE: f64 = 0.75;
 /// The part of its offer that a strict class must get.
 const ALL: f64 = 0.99;
 /// An ETS class must be offered at least this much of its target to be called over-offered.
@@ -149,7 +149,7 @@ pub fn judge(run: Run, window: (&Sample, &Sample), end: &Sample) -> Report {
 }
 
 /// Five digits behind the point: more would be noise.
-fn digits(value: f64) -> f64 {
+pub(super) fn digits(value: f64) -> f64 {
     (value * 1e5).round() / 1e5
 }
 
@@ -267,7 +267,7 @@ fn hints(plan: &[ClassPlan], rates: &[ClassRates], late: Duration, end: &Sample)
 }
 
 /// The report as one line of JSON, spaced as a person would.
-pub fn json(report: &Report) -> String {
+pub fn json(report: &impl Serialize) -> String {
     let mut out = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, Spaced);
     // Strings, numbers and lists, written to memory: nothing in it can fail.

@@ -77,6 +77,8 @@ pub struct FlowSpec {
     pub size: FrameSize,
     /// Order of mixed sizes.
     pub seed: u64,
+    /// It sends as fast as its host lets it, and waits where that has no room.
+    pub blocking: bool,
 }
 
 /// Each class from each of `senders` hosts to the sink, in equal parts.
@@ -92,6 +94,7 @@ pub fn flows(plan: &[ClassPlan], senders: usize, sink: Ipv4Addr, size: FrameSize
         rate_bps: plan[class].offer_bps / senders as f64,
         size,
         seed: (class * 97 + host + 1) as u64,
+        blocking: false,
     };
     (0..plan.len())
         .flat_map(|class| (0..senders).map(move |host| (class, host)))
@@ -112,9 +115,8 @@ pub fn switch(base: &Config, plan: &[ClassPlan], link: BitRate, hosts: &[Attachm
     config.bridge.flood_rate = None;
     config.metrics.listen = None;
     config.policies = policies(base, plan);
-    config.ports = hosts.iter().map(port).collect();
-    config.static_entries =
-        hosts.iter().map(|h| StaticEntry { mac: h.address.mac, vlan: VLAN, port: h.name.clone() }).collect();
+    config.ports = hosts.iter().map(|h| port(&h.name, h.kind.clone(), h.line_rate)).collect();
+    config.static_entries = hosts.iter().map(|h| entry(h.address, &h.name)).collect();
     config
 }
 
@@ -139,11 +141,17 @@ fn policies(base: &Config, plan: &[ClassPlan]) -> Vec<Policy> {
     own.chain(of_file).collect()
 }
 
-fn port(host: &Attachment) -> Port {
+/// A forwarding entry: this host is behind that port.
+pub fn entry(host: Address, port: &str) -> StaticEntry {
+    StaticEntry { mac: host.mac, vlan: VLAN, port: port.to_owned() }
+}
+
+/// A port of the lab, without flow control.
+pub fn port(name: &str, kind: PortKind, line_rate: Option<BitRate>) -> Port {
     Port {
-        name: host.name.clone(),
-        kind: host.kind.clone(),
-        line_rate: host.line_rate,
+        name: name.to_owned(),
+        kind,
+        line_rate,
         mtu: MTU,
         trust: vec![Trust::Dscp],
         default_priority: 0,

@@ -14,15 +14,19 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::{Ipv4Tos, RcvBuf, RcvBufForce, SndBuf, SndBufForce, UdpGroSegment};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg, setsockopt};
 
-use super::frames::{FrameSize, Sizes, payload_of, wire_bytes};
+use super::frames::{FrameSize, HEADERS, Sizes, payload_of, wire_bytes};
 use super::generator::{Collect, Counters, Emit, Sent};
+use crate::edge::GSO_MAX;
 
 /// The kernel cuts one datagram into at most this many segments (`UDP_MAX_SEGMENTS` of older kernels).
 const MAX_SEGMENTS: usize = 64;
-/// The longest UDP datagram over IPv4.
-const MAX_DATAGRAM: usize = 65_507;
+/// Longest superframe's payload: with all headers it is below what the clamp of a lossless TAP passes whole.
+const MAX_DATAGRAM: usize = 56_000;
+const _: () = assert!(MAX_DATAGRAM + MAX_SEGMENTS * HEADERS < GSO_MAX as usize);
 /// What a sink may hold when nobody reads: many milliseconds, because the reader shares two cores with the switch.
 const RECEIVE_BUFFER: usize = 8 << 20;
+/// What a blocking sender has on its way: little, so that it feels the host's queues at once.
+const BLOCKING_BUFFER: usize = 256 << 10;
 /// Enough for a few superframes; a sender's pacing is its own.
 const SEND_BUFFER: usize = 1 << 20;
 /// Reads of one sink before the next has its turn.
@@ -68,6 +72,16 @@ impl UdpSender {
         let sizes = Sizes::new(spec.size, spec.seed);
         let segments = if sizes.uniform() { MAX_SEGMENTS } else { 1 };
         Ok(UdpSender { socket, sizes, segments, payload: vec![0xdc; MAX_DATAGRAM].into() })
+    }
+
+    /// Makes sends wait for room, at most for `limit`; then they are refused, and nothing was sent.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn block(&self, limit: Duration) -> io::Result<()> {
+        setsockopt(&self.socket, SndBuf, &BLOCKING_BUFFER)?;
+        self.socket.set_write_timeout(Some(limit))?;
+        self.socket.set_nonblocking(false)
     }
 
     fn send_segments(&self, payload: usize, segments: usize) -> nix::Result<()> {

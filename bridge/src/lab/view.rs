@@ -93,7 +93,7 @@ fn tone(plan: &ClassPlan, rate: &ClassRates) -> Tone {
 }
 
 /// A bar of eighths, `BAR` characters for the whole.
-fn bar(share: f64) -> String {
+pub(super) fn bar(share: f64) -> String {
     const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
     let eighths = (share.clamp(0.0, 1.0) * (BAR * 8) as f64).round() as usize;
     let mut bar = "█".repeat(eighths / 8);

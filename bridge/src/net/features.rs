@@ -144,6 +144,6 @@ mod tests {
         let features = Features::open("lo").unwrap();
         assert!(features.names.iter().any(|name| name == "tx-checksum-ip-generic"), "{:?}", features.names);
         assert_eq!(features.set(&[("no-such-offload", true)]).unwrap(), []);
-        assert!(Features::open("no-such-device").unwrap().set(&[("rx-gro", true)]).is_err());
+        assert!(Features::open("no-such-device").is_err());
     }
 }

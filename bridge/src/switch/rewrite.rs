@@ -266,6 +266,8 @@ impl Rewritten<'_> {
             l4[4..6].copy_from_slice(&(l4_len as u16).to_be_bytes());
             l4[6..8].copy_from_slice(&pseudo.to_be_bytes());
         }
+        // The kernel hints at what lay in one piece of its memory, which may be more than is left; a device refuses that.
+        self.desc.vnet.hdr_len = u16::from(self.desc.head_len);
         if grant.to - grant.from == 1 {
             self.desc.vnet.gso_type = 0;
             self.desc.vnet.gso_size = 0;

@@ -2,6 +2,9 @@
 //!
 //! A gate is closed because the switch wants it, or because its ring is not emptied for so long that it could overflow
 //! (the port's line rate is used up, or the worker has other things to do): a full ring would drop.
+//!
+//! A gate that may open again waits until its ring is empty. Each opening lets a bucketful through at once; a switch that
+//! takes less than that between two pauses would otherwise fill the ring, pause by pause.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +20,8 @@ pub(super) struct Lossless {
     cookie: Cookie,
     /// Gates that the switch wants open.
     wanted: u8,
+    /// Queues that were closed and not seen empty since they were wanted open again.
+    draining: u8,
     guard: Guard,
     kicks: u64,
 }
@@ -24,7 +29,7 @@ pub(super) struct Lossless {
 impl Lossless {
     pub(super) fn new(edge: HostEdge, cookie: Cookie) -> Lossless {
         let guard = Guard::new(edge.patience());
-        Lossless { edge, cookie, wanted: u8::MAX, guard, kicks: 0 }
+        Lossless { edge, cookie, wanted: u8::MAX, draining: 0, guard, kicks: 0 }
     }
 
     /// Whether a received frame is a kick, which nobody else is to see.
@@ -41,18 +46,20 @@ impl Lossless {
             self.guard.forget(bit);
         } else {
             self.wanted &= !bit;
+            self.draining |= bit;
         }
         self.apply();
     }
 
     /// Frames were read; `left`: queues that are not known to be empty.
     pub(super) fn read(&mut self, left: u8) {
+        self.draining &= left | !self.wanted;
         self.guard.look(left, Instant::now);
         self.apply();
     }
 
     fn apply(&mut self) {
-        self.edge.gates().set(self.wanted & !self.guard.full);
+        self.edge.gates().set(self.wanted & !self.draining & !self.guard.full);
     }
 
     pub(super) fn guarantee(&self) -> Guarantee {

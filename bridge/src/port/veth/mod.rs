@@ -310,9 +310,8 @@ impl Port for VethPort {
             outcomes.extend(frames.iter().map(|_| TxOutcome::Refused));
             return;
         };
-        outcomes.extend(frames.iter().map(|frame| match xsk.put(frame.head(), frame.body(arena)) {
-            true => TxOutcome::Sent,
-            false => TxOutcome::Refused,
+        outcomes.extend(frames.iter().map(|frame| {
+            if xsk.put(frame.head(), frame.body(arena)) { TxOutcome::Sent } else { TxOutcome::Refused }
         }));
         self.send();
     }

@@ -121,10 +121,10 @@ impl Host {
                 }
                 if pcp == 3 && host.paused_until.get() > now {
                     // Asks again when the pause may be over: an early XON is noticed a frame later.
-                    return Some((nothing(), now + step));
+                    return Some((nothing().into(), now + step));
                 }
                 host.sent.set(host.sent.get() + 1);
-                Some((spec.udp(host.sent.get()), now + step))
+                Some((spec.udp(host.sent.get()).into(), now + step))
             }),
         );
     }
@@ -235,7 +235,10 @@ fn a_paused_priority_waits_whole_while_others_pass() {
             let mut times = [0; 8];
             times[3] = 0xFFFF;
             (refreshes.get() <= 300).then(|| {
-                (Packet::plain(Frame::Pfc { enabled: 8, times }.emit([0; 6]).to_vec()), now + us(16_700))
+                (
+                    Packet::plain(Frame::Pfc { enabled: 8, times }.emit([0; 6]).to_vec()).into(),
+                    now + us(16_700),
+                )
             })
         }),
     );
@@ -331,7 +334,7 @@ fn the_watchdog_finds_a_storm_drops_it_and_comes_back() {
                 quanta[3] = times;
                 (now < from + span).then(|| {
                     (
-                        Packet::plain(Frame::Pfc { enabled: 8, times: quanta }.emit([0; 6]).to_vec()),
+                        Packet::plain(Frame::Pfc { enabled: 8, times: quanta }.emit([0; 6]).to_vec()).into(),
                         now + ms(15),
                     )
                 })
@@ -386,7 +389,10 @@ fn a_storm_can_be_ignored_or_only_told() {
             ms(1),
             Box::new(move |now| {
                 let times = [0xFFFF; 8];
-                Some((Packet::plain(Frame::Pfc { enabled: 8, times }.emit([0; 6]).to_vec()), now + ms(15)))
+                Some((
+                    Packet::plain(Frame::Pfc { enabled: 8, times }.emit([0; 6]).to_vec()).into(),
+                    now + ms(15),
+                ))
             }),
         );
         sim.run_until(ms(2));

@@ -417,8 +417,10 @@ fn a_slow_line_cuts_superframes_into_smaller_ones_that_add_up() {
         line_rate = "1Gbit"
         vlan = { tagged = [1] }
         "#);
-    let spec = Spec::default();
-    r.send(0, spec.tcp_superframe(&payload));
+    let mut packet = Spec::default().tcp_superframe(&payload);
+    // A kernel says how much lies in one piece of its memory: for a short superframe that is all of it.
+    packet.vnet.hdr_len = packet.bytes.len() as u16;
+    r.send(0, packet);
     r.sim.run_until(Time::from_millis(50));
     let pieces = r.take(1);
     assert!(pieces.len() > 3 && pieces.len() < 41, "{} pieces", pieces.len());
@@ -430,6 +432,11 @@ fn a_slow_line_cuts_superframes_into_smaller_ones_that_add_up() {
         assert_eq!(tcp.sequence_number(), 1_000_000 + joined);
         assert_eq!(tcp.payload(), &payload[joined as usize..joined as usize + tcp.payload().len()]);
         assert_eq!(usize::from(piece.vnet.csum_start), 14 + 4 + 20, "moved by the tag");
+        assert_eq!(
+            usize::from(piece.vnet.hdr_len),
+            14 + 4 + 20 + 20,
+            "a device refuses more than the frame has"
+        );
         // The unfinished checksum covers the pseudo header of this piece.
         let mut finished = piece.clone();
         let l4 = usize::from(piece.vnet.csum_start);

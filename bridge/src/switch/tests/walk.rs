@@ -105,24 +105,24 @@ fn host(sim: &mut Sim, at: At, number: u16, seed: u64, end: Time) {
                 let mut times = [0; 8];
                 times[3 + dice.roll(2) as usize] = (dice.roll(3) * dice.roll(400)) as u16;
                 let frame = Frame::Pfc { enabled: 0x18, times }.emit([0; 6]).to_vec();
-                return Some((Packet::plain(frame), now + us(20 + dice.roll(300))));
+                return Some((Packet::plain(frame).into(), now + us(20 + dice.roll(300))));
             }
             let pcp = [0, 3, 3, 4, 1, 3][dice.roll(6) as usize];
             let lossless = pcp == 3 || pcp == 4;
             let until = paused[usize::from(pcp)].get();
             if lossless && until > now && reacts_at[usize::from(pcp)] <= now {
                 reacts_at[usize::from(pcp)] = until;
-                return Some((quiet(), now + us(1)));
+                return Some((quiet().into(), now + us(1)));
             }
             if lossless && reacts_at[usize::from(pcp)] > now && until > now {
-                return Some((quiet(), now + us(1)));
+                return Some((quiet().into(), now + us(1)));
             }
             let len = [60, 300, 1514, 1514][dice.roll(4) as usize];
             let to = if dice.roll(20) == 0 { None } else { Some(dice.roll(8) as u16 + 1) };
             let spec = Spec { from: number, to, tag: Some((0, pcp)), len, ..Spec::default() };
             let wire = Rate::from_bits_per_second(LINE).time_of((len as u64 + 24).max(84));
             let pause = if dice.roll(200) == 0 { us(dice.roll(500)) } else { Time::ZERO };
-            Some((spec.udp(1), now + wire + pause))
+            Some((spec.udp(1).into(), now + wire + pause))
         }),
     );
 }
