@@ -8,7 +8,9 @@ fn frames(c: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for len in [60usize, 1514] {
         let mut load = SwitchLoad::new(len);
-        group.bench_function(BenchmarkId::from_parameter(format!("{} bytes", len + 4)), |b| b.iter(|| load.step()));
+        group.bench_function(BenchmarkId::from_parameter(format!("{} bytes", len + 4)), |b| {
+            b.iter(|| load.step())
+        });
     }
 }
 

@@ -101,7 +101,8 @@ impl SwitchLoad {
     /// # Panics
     /// When the configuration is wrong.
     pub fn new(len: usize) -> SwitchLoad {
-        let ports: String = (0..4).map(|n| format!("[[port]]\nname = \"p{n}\"\nline_rate = \"100Gbit\"\n")).collect();
+        let ports: String =
+            (0..4).map(|n| format!("[[port]]\nname = \"p{n}\"\nline_rate = \"100Gbit\"\n")).collect();
         let text = format!(
             "[bridge]\nloop_detection = false\n{}\n[defaults]\ntrust = [\"pcp\", \"dscp\"]\n{ports}",
             ets_classes(&[30, 20, 15, 10, 10, 5, 5, 5])
@@ -114,7 +115,9 @@ impl SwitchLoad {
             switch.set_link(port, true, &mut arena, Time::ZERO);
         }
         let frames = (0..8u8)
-            .map(|priority| Spec { from: 0, to: Some(1), dscp: priority << 3, len, ..Spec::default() }.udp(1).bytes)
+            .map(|priority| {
+                Spec { from: 0, to: Some(1), dscp: priority << 3, len, ..Spec::default() }.udp(1).bytes
+            })
             .collect();
         let mut load =
             SwitchLoad { switch, arena, frames, next: 0, now: Time::ZERO, descs: Vec::with_capacity(8) };
@@ -134,7 +137,9 @@ impl SwitchLoad {
 
     fn send(&mut self, port: PortId) -> bool {
         self.descs.clear();
-        let Some(grant) = self.switch.poll(port, &mut self.arena, self.now, &mut self.descs) else { return false };
+        let Some(grant) = self.switch.poll(port, &mut self.arena, self.now, &mut self.descs) else {
+            return false;
+        };
         self.switch.settle(port, &grant, TxOutcome::Sent, &mut self.arena);
         true
     }
