@@ -46,6 +46,7 @@ fn exact_counts(network: &Network, shown: usize, frame: impl Fn(Spec, u8) -> Spe
     let expected: [u64; 8] = std::array::from_fn(|p| number(p as u8));
     let end = Instant::now() + Duration::from_secs(5);
     while arrived != expected && Instant::now() < end {
+        let Ok(bytes) = receiver.receive(Duration::from_millis(500)) else { continue };
         if bytes[..12] != addresses {
             continue;
         }
