@@ -1,6 +1,11 @@
 //! Instructions of the same loads, counted by callgrind: a figure that a busy machine does not move.
 //!
-//! Needs `valgrind` and `cargo install gungraun-runner --version 0.20.0` (the version of the library).
+//! Needs `valgrind` and a runner of the library's version, so it is behind a feature:
+//!
+//! ```sh
+//! cargo install gungraun-runner --version 0.20.0
+//! cargo bench -p dcbridge-tests --features instructions --bench instructions
+//! ```
 
 #![allow(unused_qualifications)] // the attribute macros of gungraun write paths in full
 
