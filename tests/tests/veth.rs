@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use dcbridge::arena::Arena;
+use dcbridge::lab::frames::FrameSize;
 use dcbridge::port::veth::{VethOptions, VethPort};
 use dcbridge::port::{Guarantee, Link, Port, RxFrame, TxOutcome};
 use dcbridge_tests::forward::{wait, whole};
 use dcbridge_tests::host::Host;
+use dcbridge_tests::live::{Network, Offer, Traffic};
 use dcbridge_tests::privilege::root_for;
 use dcbridge_tests::pump::Sender;
 use dcbridge_tests::taps::{PATIENCE, frame, ip_command, packet_socket};
@@ -354,4 +356,51 @@ fn a_deleted_host_end_closes_the_port() {
     port.interests(&mut interests);
     assert!(interests.is_empty(), "whoever waits learns it");
     assert!(port.rx(0xff, 8, &mut Arena::new(1 << 16), &mut Vec::new()).closed.is_some());
+}
+
+/// Two hosts offer ten times what a third one's line takes, through the whole switch.
+#[test]
+fn a_lossless_class_through_the_switch_loses_nothing() {
+    if !root_for("a lossless class between veth ports") {
+        return;
+    }
+    let classes = "[[traffic_class]]\nname = \"storage\"\npriorities = [3]\nlossless = true\nbandwidth = 50\n\
+                   [[traffic_class]]\nname = \"rest\"\npriorities = \"rest\"\nbandwidth = 50\n";
+    let veth = "type = \"veth\"";
+    let slow = format!("{veth}\nline_rate = \"100Mbit\"");
+    let ports = [("a", veth), ("b", veth), ("c", slow.as_str())];
+    let network =
+        Network::new(env!("CARGO_BIN_EXE_dcbridge-under-test"), "buffer = \"16MB\"", classes, &ports);
+    let offer = |from, dscp| Offer { hosts: (from, 2), dscp, size: FrameSize::Fixed(1518), rate: 500e6 };
+    let mut traffic = Traffic::start(&network, &[offer(0, 24), offer(1, 24), offer(0, 0), offer(1, 0)]);
+    sleep(3000);
+    traffic.stop_sending();
+    // What was accepted from sockets still has to come.
+    let end = Instant::now() + Duration::from_secs(20);
+    let lossless = |traffic: &Traffic| {
+        let (offered, received) = (traffic.offered(), traffic.received());
+        [0, 1].map(|flow| (offered[flow].frames, received[flow].frames))
+    };
+    while lossless(&traffic).iter().any(|(sent, got)| sent != got) && Instant::now() < end {
+        sleep(50);
+    }
+    let state = network.program.state();
+    println!(
+        "lossless sent, received: {:?}; lossy: {:?} of {:?}",
+        lossless(&traffic),
+        &traffic.received()[2..],
+        &traffic.offered()[2..]
+    );
+    for port in &state.ports {
+        println!(
+            "{} ({}): {}, rx {:?} drops {:?} {:?}",
+            port.name, port.kind, port.guarantee, port.rx, port.rx_drops, port.tx_drops
+        );
+        assert_eq!((port.kind.as_str(), port.guarantee.as_str()), ("veth", "exact"));
+    }
+    assert_eq!(traffic.overflows(), 0);
+    for (sent, received) in lossless(&traffic) {
+        assert!(sent > 1000, "{sent}");
+        assert_eq!(sent, received);
+    }
 }
