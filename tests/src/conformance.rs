@@ -160,7 +160,7 @@ pub fn document() -> String {
          - *real interfaces*: the program on TAPs between namespaces (root): \
          `cargo test -p dcbridge-tests --test interfaces -- --test-threads=1`.\n\
          - *not yet*: the switch does not do it, or nobody has tested it.\n\n\
-         Continuous integration runs both; a line that is listed as passing and fails stops the build.\n",
+         `./tests/run` runs both; a line that is listed as passing and fails stops it.\n",
     );
     for (title, lines) in SECTIONS {
         let _ = write!(text, "\n## {title}\n\n| key | must hold | tolerance | passes |\n|---|---|---|---|\n");

@@ -250,7 +250,7 @@ const PORTS: u16 = 6;
 /// Everything that can be configured of ports is at some port.
 const CONFIG: &str = r#"
     [bridge]
-    buffer = "2MB"
+    buffer = "4MB"
     ageing = 10
     fdb_limit = 100
     flood_rate = "5Gbit"
@@ -274,7 +274,7 @@ const CONFIG: &str = r#"
     name = "assured"
     priorities = [1, 2]
     bandwidth = 20
-    min_rate = "200Mbit"
+    min_rate = "50Mbit"
     max_rate = "800Mbit"
     [[traffic_class]]
     name = "rest"
@@ -287,7 +287,7 @@ const CONFIG: &str = r#"
     priority = 3
     [[policy]]
     name = "net"
-    match = { src_ip = "10.0.0.0/25", dst_port = "0-9999" }
+    match = { src_ip = "10.0.0.0/25", dst_port = "1-9999" }
     priority = 5
     [[port]]
     name = "p0"

@@ -145,7 +145,8 @@ pub fn drops(counts: &[Count; REASONS]) -> Vec<Drop> {
     Reason::ALL
         .iter()
         .zip(counts)
-        .filter(|(_, count)| count.units > 0)
+        // The end of a superframe may have another fate than its begin: frames without a unit.
+        .filter(|(_, count)| count.frames > 0)
         .map(|(reason, &count)| Drop {
             reason: reason.name().to_owned(),
             meaning: reason.meaning().to_owned(),
