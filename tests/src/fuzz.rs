@@ -397,6 +397,8 @@ impl World {
         let vnet = frame(&mut self.random, bytes);
         self.seen.offered += 1;
         self.seen.superframes += u64::from(vnet.gso_type != 0);
+        // As a device hands it over.
+        let vnet = VnetHeader::from_bytes(&vnet.to_bytes());
         match self.arena.insert(bytes, vnet) {
             Some(id) => self.switch.rx(port, 0, id, &mut self.arena, self.now),
             None => self.switch.rx_lost(port, 1),
@@ -530,6 +532,8 @@ fn segment_headers(desc: &TxDesc, arena: &Arena) -> usize {
     if desc.vnet.gso_type & 0x7F == 5 {
         return l4 + 8;
     }
-    let words = desc.head().iter().chain(desc.body(arena)).nth(l4 + 12).expect("a whole TCP header") >> 4;
+    let bytes: Vec<u8> = desc.head().iter().chain(desc.body(arena)).copied().collect();
+    let words =
+        bytes.get(l4 + 12).unwrap_or_else(|| panic!("a whole TCP header: {desc:?} {bytes:02x?}")) >> 4;
     l4 + 4 * usize::from(words)
 }
