@@ -91,6 +91,9 @@ pub struct FdbSummary {
 pub struct Worker {
     /// How frames are read and written: `readiness` or `io_uring`.
     pub io: String,
+    /// Scheduling class of its thread: `normal` or `realtime`.
+    #[serde(default)]
+    pub scheduling: String,
     /// Turns of the loop.
     pub turns: u64,
     /// Wake-ups out of sleep.

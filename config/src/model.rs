@@ -23,6 +23,8 @@ pub struct PrioritySet(pub u8);
 pub struct Config {
     /// `[bridge]`
     pub bridge: Bridge,
+    /// `[worker]`
+    pub worker: Worker,
     /// `[metrics]`
     pub metrics: Metrics,
     /// `[[traffic_class]]`, sorted by `tc`; together they hold all eight priorities exactly once.
@@ -58,6 +60,41 @@ pub struct Bridge {
     pub stall_budget_us: u32,
     /// The control socket (HTTP with JSON).
     pub control_socket: PathBuf,
+}
+
+/// How the data path's thread runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Worker {
+    /// What it does when there is nothing to do.
+    pub poll: Poll,
+    /// Who it lets go first.
+    pub scheduling: Scheduling,
+    /// The processor it stays on; `None`: any.
+    pub cpu: Option<u16>,
+}
+
+/// What the data path does when there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Poll {
+    /// It sleeps.
+    Sleep,
+    /// It looks on for a moment before it sleeps.
+    Adaptive,
+    /// It never sleeps.
+    Busy,
+}
+
+/// Scheduling class of the data path's thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheduling {
+    /// `Realtime` where a class is lossless, else `Normal`.
+    Auto,
+    /// As any other thread.
+    Normal,
+    /// SCHED_FIFO.
+    Realtime,
 }
 
 /// The read-only HTTP listener.

@@ -139,6 +139,11 @@ impl Port {
         self.queues[priority.index()].cells
     }
 
+    /// Whether more than one priority waits for its turn.
+    pub(crate) fn is_contended(&self) -> bool {
+        (self.backlog & !self.paused).count_ones() > 1
+    }
+
     pub(crate) fn has_backlog(&self) -> bool {
         self.backlog != 0
     }

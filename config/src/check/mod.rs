@@ -30,6 +30,7 @@ use crate::schema::sections::File;
 /// even when its buffer is too small, so that its plan can be shown.
 pub(crate) fn check(file: &File, cx: &mut Reader) -> Option<Config> {
     let (bridge, metrics) = bridge::settings(file);
+    let worker = bridge::worker(file);
     let maps = bridge::maps(file);
     let traffic_classes = classes::classes(file, cx);
     let ports = ports::ports(file, &bridge, &metrics, cx);
@@ -38,7 +39,7 @@ pub(crate) fn check(file: &File, cx: &mut Reader) -> Option<Config> {
     rates::check(file, &ports, cx);
     let watchdog = flow::watchdog(file, cx);
     let mut config =
-        Config { bridge, metrics, traffic_classes, policies, maps, ports, static_entries, watchdog };
+        Config { bridge, worker, metrics, traffic_classes, policies, maps, ports, static_entries, watchdog };
     flow::complete(file, &mut config, cx);
     bridge::check_maps(file, &config, cx);
     flow::check(file, &config, cx);
