@@ -107,6 +107,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// Why it was refused; nothing was charged then.
+    #[inline]
     pub fn enqueue(&mut self, port: PortId, meta: &Meta, now: Time) -> Result<(), Refused> {
         let egress = &mut self.ports[port.index()];
         let group = group(meta.ingress, meta.arrival);
@@ -132,6 +133,7 @@ impl Scheduler {
 
     /// The last piece of a copy has left (or was lost): `true` when nobody needs the frame any more.
     #[must_use]
+    #[inline]
     pub fn sent(&mut self, id: FrameId) -> bool {
         self.buffer.release(id)
     }
