@@ -39,8 +39,11 @@ use reaction::Reaction;
 
 /// Frames or superframes received from a port in a turn.
 const RX_BATCH: usize = 32;
-/// As many of them at once where a line rate is kept: superframes of 64 KB are half a millisecond each at 1 Gbit/s.
-const RX_METERED: usize = 4;
+/// As many of them at once.
+const RX_CALL: usize = 4;
+/// Bytes after which it is enough: what was read should still be in the cache when it is written, and superframes of
+/// 64 KB are half a millisecond each at 1 Gbit/s.
+const RX_TURN_BYTES: u64 = 192 * 1024;
 /// Pieces handed to a port at once.
 const TX_BATCH: usize = 64;
 /// Bytes sent to a port in a turn: more than what may be received from one, else receiving frames that will be dropped

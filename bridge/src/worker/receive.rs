@@ -2,7 +2,7 @@
 
 use dcbridge_scheduler::{PortId, Time};
 
-use super::{RX_BATCH, RX_METERED, Worker};
+use super::{RX_BATCH, RX_CALL, RX_TURN_BYTES, Worker};
 
 impl Worker {
     /// Takes frames from all ports that have some. `true`: some port has more.
@@ -11,14 +11,11 @@ impl Worker {
         self.turn_rx_bytes = 0;
         for index in 0..self.slots.len() {
             let id = PortId(index as u16);
-            let batch = match self.slots[index].line_rate {
-                // A lossless sender is paused between two of its frames, not between two batches.
-                _ if self.lossless => 1,
-                Some(_) => RX_METERED,
-                None => RX_BATCH,
-            };
-            for _ in 0..RX_BATCH / batch {
-                if !self.receive_from(id, batch) {
+            // A lossless sender is paused between two of its frames, not between two batches.
+            let call = if self.lossless { 1 } else { RX_CALL };
+            let enough = self.turn_rx_bytes + RX_TURN_BYTES;
+            for _ in 0..RX_BATCH / call {
+                if !self.receive_from(id, call) || self.turn_rx_bytes >= enough {
                     break;
                 }
             }

@@ -1,7 +1,7 @@
 //! `[worker]`: how the thread of the data path runs. Declarations only, see `sections`.
 
-use super::value::{Int, OneOf, Word};
 use super::section;
+use super::value::{Int, OneOf, Word};
 use crate::model::{Poll, Scheduling};
 
 impl Word for Poll {
