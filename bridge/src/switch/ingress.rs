@@ -99,7 +99,7 @@ impl Switch {
         }
         let queue = (self.facts[port.index()].rx_queues > 1).then(|| Priority::new(queue));
         let class = self.classifier.classify(port, queue, frame, vid);
-        if self.drops(port, class.arrival) {
+        if self.drops_in(port, class.arrival) {
             return Err(Reason::Watchdog);
         }
         self.fdb.learn(vid, frame.src, port, now);
