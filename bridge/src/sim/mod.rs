@@ -6,6 +6,7 @@
 //! A link carries bytes at the sending port's line rate and delivers a frame when its last byte has arrived. Ports
 //! without a line rate deliver at once.
 
+pub mod deadlock;
 pub mod frames;
 
 use std::cmp::Reverse;
