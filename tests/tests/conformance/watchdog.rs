@@ -13,8 +13,8 @@ const LIGHT: u64 = 40_000_000;
 const STEP: Time = Time::from_micros(320);
 /// Detection, restoration and poll in milliseconds.
 const TIMES: [[u64; 3]; 3] = [[200, 200, 200], [100, 300, 50], [500, 100, 100]];
-/// When storms begin, beside the looks of the watchdog.
-const PHASES: [u64; 3] = [1_003, 1_049, 1_150];
+/// When storms begin, in microseconds: beside the looks of the watchdog, and just before one.
+const PHASES: [u64; 3] = [1_003_000, 1_049_000, 1_199_900];
 
 fn us(n: u64) -> Time {
     Time::from_micros(n)
@@ -91,7 +91,7 @@ fn watchdog_detection() {
     for bits in RATES {
         for times in TIMES {
             let [detection, _, poll] = times.map(ms);
-            for phase in PHASES.map(ms) {
+            for phase in PHASES.map(us) {
                 // With this action the receiver sees for itself when its pauses are not obeyed any more.
                 let mut scene = Scene::new(2, bits, times, "forward");
                 scene.send(0, 1, light(3, ms(3_000)));
