@@ -180,7 +180,7 @@ mod tests {
     }
 
     /// Three switches in a ring, each with a host; `paths` goes clockwise.
-    fn ring<'a>(paths: Vec<Path<'a>>) -> Fabric<'a> {
+    fn ring(paths: Vec<Path<'_>>) -> Fabric<'_> {
         let links = [("a", "b"), ("b", "c"), ("c", "a")];
         let links = links.map(|(from, to)| (at(from, "next"), at(to, "prev"))).to_vec();
         Fabric { links, lossless: 1 << 3, paths }
