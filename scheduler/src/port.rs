@@ -355,8 +355,10 @@ impl Port {
 
     pub(crate) fn backlog(&self, priority: Priority, now: Time) -> Backlog {
         let queue = &self.queues[priority.index()];
-        let paused = self.paused & (1 << priority.get()) != 0;
-        let running = if paused { now - queue.paused_at } else { Time::ZERO };
+        // A pause may be over though nothing was sent since.
+        let noted = self.paused & (1 << priority.get()) != 0;
+        let paused = noted && queue.paused_until > now;
+        let running = if noted { now.min(queue.paused_until) - queue.paused_at } else { Time::ZERO };
         Backlog {
             units: u64::from(queue.fifo.len),
             frames: queue.frames,

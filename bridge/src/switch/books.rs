@@ -47,10 +47,10 @@ reasons! {
     SamePort "same_port" "The destination is behind the port it came by.",
     NoDestination "no_destination" "No other port that could take it is up.",
     FloodLimit "flood_limit" "More flooded traffic than the port may offer (`flood_rate`).",
+    HeadroomFull "headroom_full" "A lossless class lost it: its headroom was too small, or the sender did not pause.",
     // On the way out.
     QueueFull "queue_full" "The queue was at its limit (`queue_limit`).",
     BufferFull "buffer_full" "The shared buffer was full.",
-    HeadroomFull "headroom_full" "A lossless class lost it: its headroom was too small, or the sender did not pause.",
     Lifetime "lifetime" "Waited longer than its class allows (`lifetime`).",
     Watchdog "watchdog" "The PFC watchdog drops what a storm holds up.",
     MtuExceeded "mtu_exceeded" "Longer than the MTU of the port it should leave by.",
@@ -69,7 +69,7 @@ pub struct PriorityBooks {
     pub rx: Count,
     /// Sent.
     pub tx: Count,
-    /// Dropped on the way out.
+    /// Dropped on the way out; or on the way in, because the priority group was full.
     pub dropped: Count,
 }
 
@@ -125,6 +125,12 @@ impl PortBooks {
     /// A frame that came by this port was dropped.
     pub fn dropped_in(&mut self, reason: Reason, count: Count) {
         self.rx_drops[reason as usize].add(count);
+    }
+
+    /// A copy of a frame that came by this port was dropped: its priority group had no room.
+    pub fn dropped_by_group(&mut self, reason: Reason, arrival: Priority, count: Count) {
+        self.dropped_in(reason, count);
+        self.priorities[arrival.index()].dropped.add(count);
     }
 
     /// A copy that was to leave by this port was dropped.
