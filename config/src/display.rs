@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::model::{
-    FlowControl, IpPrefix, Match, PeerReaction, PortKind, PortVlan, PrioritySet, QueueLimit, StaticEntry,
+    Dcbx, DcbxMode, DcbxRole, FlowControl, IpPrefix, Match, MultiPeer, PeerReaction, PortKind, PortVlan, PrioritySet, QueueLimit, StaticEntry,
     StreamEndpoint, Trust, Tsa, WatchdogAction,
 };
 use crate::schema::network::show_mac;
@@ -49,6 +49,27 @@ impl Display for FlowControl {
                 write!(f, "pfc receive {} transmit {}", set(receive), set(transmit))
             }
         }
+    }
+}
+
+impl Display for Dcbx {
+    /// `auto` or `cee, willing, role auto-upstream, keep-first`: what differs from the default is named.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { mode, willing, role, multi_peer } = self;
+        f.write_str(match mode {
+            DcbxMode::Auto => "auto",
+            DcbxMode::Ieee => "ieee",
+            DcbxMode::Cee => "cee",
+            DcbxMode::Cin => "cin",
+        })?;
+        f.write_str(if *willing { ", willing" } else { "" })?;
+        f.write_str(match role {
+            DcbxRole::Manual => "",
+            DcbxRole::AutoUpstream => ", role auto-upstream",
+            DcbxRole::AutoDownstream => ", role auto-downstream",
+            DcbxRole::ConfigurationSource => ", role configuration-source",
+        })?;
+        f.write_str(if *multi_peer == MultiPeer::KeepFirst { ", keep-first" } else { "" })
     }
 }
 

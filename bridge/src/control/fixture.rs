@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use dcbridge_config::{Bridge, Config, Maps, Metrics};
+use dcbridge_config::{Bridge, Config, Lldp, Maps, Metrics};
 
 use super::source::StateSource;
 use crate::runtime::Error;
@@ -59,6 +59,7 @@ pub(crate) fn config() -> Config {
         },
         metrics: Metrics { listen: None },
         watchdog: None,
+        lldp: Lldp { enabled: true, tx_interval_seconds: 30, hold: 4, fast_start: 4, neighbor_limit: 8 },
         traffic_classes: Vec::new(),
         policies: Vec::new(),
         maps: Maps {

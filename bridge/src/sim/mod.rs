@@ -128,7 +128,7 @@ impl Sim {
     pub fn add(&mut self, config: Config, seed: u64) -> NodeId {
         let config = Arc::new(config);
         let mut arena = Arena::new(config.bridge.buffer_bytes);
-        let mut switch = Switch::new(&config, &arena, Setting { seed, burst: Time::ZERO });
+        let mut switch = Switch::new(&config, &arena, Setting { seed, identity: seed, burst: Time::ZERO });
         for port in switch.ports() {
             switch.attach(port, Attachment::plain(true));
             switch.set_link(port, true, &mut arena, self.now);
@@ -296,7 +296,7 @@ impl Sim {
         let (node_id, port) = at;
         let node = &mut self.nodes[node_id.0];
         let Some(frame) = node.switch.flow_frame(port, self.now) else { return };
-        node.switch.flow_sent(port, TxOutcome::Sent);
+        node.switch.urgent_sent(port, frame.len(), TxOutcome::Sent);
         let wire = u64::from(dcbridge_scheduler::headroom::PFC_WIRE);
         let duration = node.rates[port.index()].map_or(Time::ZERO, |r| r.time_of(wire));
         let sent = node.busy[port.index()].max(self.now) + duration;
