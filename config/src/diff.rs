@@ -8,7 +8,8 @@ use std::fmt::{self, Display, Formatter};
 use serde::Serialize;
 
 use crate::model::{
-    BitRate, Bridge, Config, Dcbx, Lldp, Maps, Metrics, Policy, Port, StaticEntry, TrafficClass, Trust, Watchdog,
+    BitRate, Bridge, Config, Dcbx, Lldp, Maps, Metrics, Policy, Port, StaticEntry, TrafficClass, Trust,
+    Watchdog,
 };
 use crate::units::{ByteSize, Microseconds};
 
@@ -121,7 +122,8 @@ impl Change {
 /// Lists what `new` changes of `old`; empty when nothing does. The order of ports in the file is
 /// no difference.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
-    let Config { bridge, metrics, traffic_classes, policies, maps, ports, static_entries, watchdog, lldp } = old;
+    let Config { bridge, metrics, traffic_classes, policies, maps, ports, static_entries, watchdog, lldp } =
+        old;
     let mut changes = Vec::new();
     for (section, settings) in [
         ("bridge", bridge_settings(bridge, &new.bridge)),

@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::model::{
-    Dcbx, DcbxMode, DcbxRole, FlowControl, IpPrefix, Match, MultiPeer, PeerReaction, PortKind, PortVlan, PrioritySet, QueueLimit, StaticEntry,
-    StreamEndpoint, Trust, Tsa, WatchdogAction,
+    Dcbx, DcbxMode, DcbxRole, FlowControl, IpPrefix, Match, MultiPeer, PeerReaction, PortKind, PortVlan,
+    PrioritySet, QueueLimit, StaticEntry, StreamEndpoint, Trust, Tsa, WatchdogAction,
 };
 use crate::schema::network::show_mac;
 use crate::units::{ByteSize, Microseconds};

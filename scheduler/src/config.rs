@@ -63,11 +63,7 @@ pub struct ClassConfig {
 
 impl Default for ClassConfig {
     fn default() -> Self {
-        ClassConfig {
-            tsa: Tsa::Ets { weight: 100 },
-            min_rate: None,
-            max_rate: None,
-        }
+        ClassConfig { tsa: Tsa::Ets { weight: 100 }, min_rate: None, max_rate: None }
     }
 }
 

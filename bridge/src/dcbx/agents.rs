@@ -182,7 +182,8 @@ impl Agents {
         for event in events {
             member.tell(name, &event, now);
         }
-        let neighbors: Vec<[u8; 6]> = member.agent.neighbors(Group::NearestBridge).map(|n| n.mac().0).collect();
+        let neighbors: Vec<[u8; 6]> =
+            member.agent.neighbors(Group::NearestBridge).map(|n| n.mac().0).collect();
         if neighbors != member.neighbors {
             member.neighbors.clone_from(&neighbors);
             self.out.push_back(Output::Neighbors(member.id, neighbors));

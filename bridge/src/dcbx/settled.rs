@@ -25,7 +25,7 @@ pub(super) fn operation(config: &config::Config, port: &config::Port, views: &Po
     let as_configured = pfc == local::pfc(config, port).0;
     let has_pfc = matches!(port.flow_control, config::FlowControl::Pfc { .. });
     Operation {
-        classes: ets.filter(|table| *table != local::ets(config)).map(classes),
+        classes: ets.map(classes).filter(|held| *held != classes(local::ets(config))),
         pfc: (has_pfc && !as_configured).then_some(pfc),
         applications: if held.app.active {
             held.app.value.iter().filter_map(application).collect()
@@ -35,12 +35,13 @@ pub(super) fn operation(config: &config::Config, port: &config::Port, views: &Po
     }
 }
 
+/// As the scheduler has it. What is said of classes without priorities makes no difference.
 fn classes(table: EtsTable) -> Classes {
-    let (bandwidth, algorithms) = (table.bandwidth(), table.tsa());
+    let (bandwidth, algorithms, used) = (table.bandwidth(), table.tsa(), table.used_classes());
     Classes {
         class_of: table.classes(),
         tsa: std::array::from_fn(|class| match algorithms[class] {
-            Tsa::Ets => scheduler::Tsa::Ets { weight: bandwidth[class] },
+            Tsa::Ets if used & (1 << class) != 0 => scheduler::Tsa::Ets { weight: bandwidth[class] },
             // Others than strict are refused by the port's capability when a priority uses them.
             _ => scheduler::Tsa::Strict,
         }),

@@ -92,8 +92,11 @@ fn text<T: ToString>(value: Option<&T>) -> String {
 
 fn neighbor(view: &NeighborView) -> Neighbor {
     let enabled = view.capabilities.map_or(0, Capabilities::enabled);
-    let known =
-        [(Capabilities::BRIDGE, "bridge"), (Capabilities::ROUTER, "router"), (Capabilities::STATION, "station")];
+    let known = [
+        (Capabilities::BRIDGE, "bridge"),
+        (Capabilities::ROUTER, "router"),
+        (Capabilities::STATION, "station"),
+    ];
     let capabilities = known.iter().filter(|(bit, _)| enabled & bit != 0);
     Neighbor {
         mac: view.mac.to_string(),

@@ -296,8 +296,23 @@ impl Sim {
         let (node_id, port) = at;
         let node = &mut self.nodes[node_id.0];
         let Some(frame) = node.switch.flow_frame(port, self.now) else { return };
+        self.send_urgent(at, &frame);
+    }
+
+    /// Sends a frame of a switch's own, ahead of all data.
+    pub fn originate(&mut self, at: At, frame: &[u8]) {
+        let now = self.now;
+        self.nodes[at.0.0].switch.urgent_frame(at.1, frame.len(), now);
+        self.send_urgent(at, frame);
+        self.after(at.0);
+    }
+
+    /// A frame that goes through no queue, as soon as what is on the line has ended.
+    fn send_urgent(&mut self, at: At, frame: &[u8]) {
+        let (node_id, port) = at;
+        let node = &mut self.nodes[node_id.0];
         node.switch.urgent_sent(port, frame.len(), TxOutcome::Sent);
-        let wire = u64::from(dcbridge_scheduler::headroom::PFC_WIRE);
+        let wire = u64::from(dcbridge_scheduler::wire_bytes(frame.len() as u32));
         let duration = node.rates[port.index()].map_or(Time::ZERO, |r| r.time_of(wire));
         let sent = node.busy[port.index()].max(self.now) + duration;
         node.busy[port.index()] = sent;

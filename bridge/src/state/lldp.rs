@@ -12,6 +12,7 @@ pub struct PortLldp {
     /// Neighbours, oldest first.
     pub neighbors: Vec<Neighbor>,
     /// DCBX; `None`: off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dcbx: Option<Dcbx>,
 }
 

@@ -87,14 +87,17 @@ impl Switch {
     /// The classes that hold at a port: those of the configuration, and those that DCBX has put priorities into.
     fn class_states(&self, port: PortId) -> Vec<ClassState> {
         let (table, books) = (self.class_table(port), &self.books[port.index()]);
-        let members = |tc: u8| (0..8).filter(|p| table.class_of[*p] & 7 == tc).fold(0u8, |set, p| set | 1 << p);
+        let members =
+            |tc: u8| (0..8).filter(|p| table.class_of[*p] & 7 == tc).fold(0u8, |set, p| set | 1 << p);
         let state = |tc: u8| {
             let configured = self.config.traffic_classes.iter().find(|class| class.tc == tc);
+            let counted = books.class_tx[usize::from(tc)].units > 0;
+            let used = configured.is_some() || members(tc) != 0;
             let target_share = match table.classes[usize::from(tc)].tsa {
-                Tsa::Ets { weight } => Some(f64::from(weight) / 100.0),
+                Tsa::Ets { weight } => used.then(|| f64::from(weight) / 100.0),
                 Tsa::Strict => None,
             };
-            (configured.is_some() || members(tc) != 0).then(|| ClassState {
+            (used || counted).then(|| ClassState {
                 name: configured.map_or_else(|| format!("tc{tc}"), |class| class.name.clone()),
                 tc,
                 tsa: if target_share.is_some() { "ets" } else { "strict" }.to_owned(),

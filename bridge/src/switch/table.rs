@@ -67,8 +67,11 @@ pub struct Setting {
 impl Switch {
     /// A switch with all its ports down.
     pub fn new(config: &Arc<config::Config>, arena: &Arena, setting: Setting) -> Switch {
-        let ports: Vec<PortConfig> =
-            config.ports.iter().map(|p| port_config(p, class_table(&config.traffic_classes), setting.burst, true)).collect();
+        let ports: Vec<PortConfig> = config
+            .ports
+            .iter()
+            .map(|p| port_config(p, class_table(&config.traffic_classes), setting.burst, true))
+            .collect();
         let cells = (config.bridge.buffer_bytes / CELL as u64) as u32;
         let limits = config.ports.iter().map(|p| p.fdb_limit.unwrap_or(u32::MAX)).collect();
         let ageing = Time::from_millis(u64::from(config.bridge.ageing_seconds) * 1000);

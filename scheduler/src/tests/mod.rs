@@ -304,13 +304,30 @@ fn a_flooded_frame_is_charged_once_and_freed_with_its_last_copy() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Offer { priority: u8, segs: u16, len: u32, cells: u16 },
-    Wait { us: u64 },
-    Drain { most: u8 },
-    Pause { priority: u8, on: bool },
-    Discard { priority: u8 },
+    Offer {
+        priority: u8,
+        segs: u16,
+        len: u32,
+        cells: u16,
+    },
+    Wait {
+        us: u64,
+    },
+    Drain {
+        most: u8,
+    },
+    Pause {
+        priority: u8,
+        on: bool,
+    },
+    Discard {
+        priority: u8,
+    },
     /// Weights by class (0: strict), and the class of each priority.
-    Classes { weights: Vec<u8>, class_of: [u8; 8] },
+    Classes {
+        weights: Vec<u8>,
+        class_of: [u8; 8],
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
