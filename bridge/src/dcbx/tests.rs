@@ -206,6 +206,21 @@ fn what_an_upstream_port_learns_is_handed_on_and_manual_ports_keep_their_own() {
     assert_eq!(net.dcbx(middle, 1).operational.ets.expect("said").standing.source, "propagated");
 }
 
+/// The LLDP frame of a neighbour that nobody has heard before: chassis, port and time to live.
+fn stranger(n: u32) -> Vec<u8> {
+    let mut mac = [2, 9, 0, 0, 0, 0];
+    mac[2..].copy_from_slice(&n.to_be_bytes());
+    let parts: [&[u8]; 6] = [
+        &[1, 0x80, 0xC2, 0, 0, 0x0E],
+        &mac,
+        &[0x88, 0xCC, 2, 7, 4],
+        &mac,
+        &[4, 2, 7, b'p', 6, 2, 0, 120],
+        &[0; 30],
+    ];
+    parts.concat()
+}
+
 #[test]
 fn a_flood_of_strangers_costs_little_and_the_peer_stays() {
     let (mut net, a, b) = joined(&text((40, 60), "[3]", WILLING), &text((70, 30), "[4]", ""));
@@ -218,11 +233,7 @@ fn a_flood_of_strangers_costs_little_and_the_peer_stays() {
         net.sim.now(),
         Box::new(move |now| {
             n += 1;
-            let [x, y, z, w] = n.to_be_bytes();
-            let mut bytes = vec![1, 0x80, 0xC2, 0, 0, 0x0E, 2, 9, x, y, z, w, 0x88, 0xCC];
-            bytes.extend([2, 7, 4, 2, 9, x, y, z, w, 4, 2, 7, b'p', 6, 2, 0, 120, 0, 0]);
-            bytes.resize(60, 0);
-            let packet = std::rc::Rc::new(crate::sim::Packet::plain(bytes));
+            let packet = std::rc::Rc::new(crate::sim::Packet::plain(stranger(n)));
             (n < 1_000_000).then(|| (packet, now + Time::from_micros(10)))
         }),
     );

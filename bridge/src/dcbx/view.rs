@@ -8,7 +8,7 @@ use lldp_dcbx::roles::Standing as RoleStanding;
 use lldp_dcbx::views::{NeighborView, PeerView, PortViews};
 use lldp_dcbx::wire::app::AppEntry;
 use lldp_dcbx::wire::basic::Capabilities;
-use lldp_dcbx::wire::ets::{EtsTable, Tsa};
+use lldp_dcbx::wire::ets::{EtsConfiguration, EtsTable, Tsa};
 use lldp_dcbx::{Mac, PrioritySet, Time};
 
 use super::agents::Member;
@@ -174,9 +174,10 @@ fn said(peer: &PeerView, dialect: Dialect) -> Values {
 
 fn said_ieee(peer: &PeerView) -> Values {
     let says = |willing| Standing { willing, active: true, source: String::new() };
-    let willing = peer.ieee.ets.good().map(lldp_dcbx::wire::ets::EtsConfiguration::willing);
+    let willing = peer.ieee.ets.good().map(EtsConfiguration::willing);
     // What it recommends is what concerns this port; else what it does itself.
-    let table = peer.ieee.recommendation.good().copied().or(peer.ieee.ets.good().map(|c| c.table()));
+    let table =
+        peer.ieee.recommendation.good().copied().or(peer.ieee.ets.good().map(EtsConfiguration::table));
     let apps = peer.ieee.app.good().map(|app| app.entries().iter().map(|e| entry(e, "")).collect());
     Values {
         ets: table.map(|table| ets(&table, says(willing))),

@@ -142,8 +142,9 @@ mod tests {
     const PEER: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
     fn stranger(n: u32) -> [u8; 6] {
-        let [a, b, c, d] = n.to_be_bytes();
-        [2, 9, a, b, c, d]
+        let mut mac = [2, 9, 0, 0, 0, 0];
+        mac[2..].copy_from_slice(&n.to_be_bytes());
+        mac
     }
 
     fn on() -> Lldp {
