@@ -285,4 +285,47 @@ mod tests {
         assert_eq!(of(0, Some(5)).arrival, Priority::new(5), "paused by its queue");
         assert_eq!(of(1, None), Classified { arrival: three, priority: three });
     }
+
+    #[test]
+    fn learned_applications_name_what_bears_no_mark_and_no_policy_names() {
+        let text = "
+            [[policy]]
+            name = 'web'
+            match = { tcp_port = 80 }
+            priority = 1
+            [[policy]]
+            name = 'sip'
+            match = { udp_port = 5060 }
+            priority = 6
+            [[port]]
+            name = 'a'
+            [[port]]
+            name = 'b'
+        ";
+        let (config, _) = dcbridge_config::parse(text, "f").expect("legal");
+        let mut classifier = Classifier::new(&config);
+        let app = |selector, priority| Application { selector, priority: Priority::new(priority) };
+        let learned = vec![
+            app(Selector::Default, 2),
+            app(Selector::Datagram(4791), 3),
+            app(Selector::AnyPort(4791), 4),
+            app(Selector::Datagram(5060), 5),
+            app(Selector::Dscp(46), 7),
+        ];
+        classifier.learn(PortId(0), learned);
+        let udp = |port, dscp, tag| Spec { ports: (1000, port), dscp, tag, ..Spec::default() }.udp(0);
+        let of = |port, queue: Option<u8>, packet: crate::sim::Packet| {
+            let frame = parse(&packet.bytes, &VnetHeader::default()).expect("a good frame");
+            classifier.classify(PortId(port), queue.map(Priority::new), &frame, 1).priority.get()
+        };
+        assert_eq!(of(0, None, udp(4791, 0, None)), 4, "of two that name it, the higher");
+        assert_eq!(of(0, None, udp(9, 0, None)), 2, "what no entry names has the default");
+        assert_eq!(of(0, None, udp(5060, 0, None)), 6, "a policy goes before");
+        assert_eq!(of(0, None, udp(4791, 10, None)), 1, "a DSCP that was chosen");
+        assert_eq!(of(0, None, udp(4791, 0, Some((1, 0)))), 0, "a tag");
+        assert_eq!(of(0, Some(5), udp(4791, 0, None)), 0, "a queue that was chosen");
+        assert_eq!(of(1, None, udp(4791, 0, None)), 0, "another port has learned nothing");
+        classifier.learn(PortId(0), Vec::new());
+        assert_eq!(of(0, None, udp(4791, 0, None)), 0, "forgotten");
+    }
 }

@@ -8,7 +8,7 @@ use crate::model::{DcbxMode, DcbxRole, MultiPeer};
 section! {
     /// LLDP (802.1AB) on all ports: the switch says who it is and hears who is at the other end of each link. DCBX travels in its frames.
     struct LldpSection in "[lldp]" {
-        /// Whether the switch speaks LLDP at all. Without it there is no DCBX either, and received LLDP frames are dropped (no bridge forwards them).
+        /// Whether the switch speaks LLDP at all. Without it there is no DCBX either, and received LLDP frames are not looked at (no bridge forwards them).
         enabled: bool = true;
         /// Between two LLDP frames when nothing changes (msgTxInterval); changes are sent at once. Also the least time between two changes of the DCBX dialect. Shorter finds a peer that lost a frame sooner.
         tx_interval: Seconds<1, 3_600> = Seconds(30);

@@ -119,8 +119,9 @@ fn cell(mode: &str, we: bool, they: bool) {
     assert!(bad.is_empty() || mode == "cin", "{what}: tshark finds fault with\n{bad}");
 }
 
+/// Both ends agree in every dialect, whoever is willing.
 #[test]
-fn both_ends_agree_in_every_dialect_whoever_is_willing() {
+fn dcbx_matrix() {
     if !root_for("DCBX against lldpad") {
         return;
     }
@@ -131,6 +132,9 @@ fn both_ends_agree_in_every_dialect_whoever_is_willing() {
         }
     }
 }
+
+/// The kernel gathers changes of a carrier for up to a second, and the program looks four times a second.
+const LINK_SEEN: Duration = Duration::from_secs(2);
 
 fn back_to_own(limit: Duration, what: &str, program: &Program) -> Duration {
     eventually(limit, what, || {
@@ -146,8 +150,9 @@ fn agreed(program: &Program, what: &str) -> Duration {
     })
 }
 
+/// A peer that is lost in any way leaves the configuration.
 #[test]
-fn a_peer_that_is_lost_in_any_way_leaves_the_configuration() {
+fn dcbx_peer_lost() {
     if !root_for("losing lldpad") {
         return;
     }
@@ -170,12 +175,13 @@ fn a_peer_that_is_lost_in_any_way_leaves_the_configuration() {
     let _lldpad = start();
     agreed(&switch, "third");
     cable.set_up(false);
-    let took = back_to_own(Duration::from_secs(1), "the link went down", &switch);
+    let took = back_to_own(LINK_SEEN, "the link went down", &switch);
     println!("link down: own values after {took:?}");
 }
 
+/// Thirty flaps leave no trace.
 #[test]
-fn thirty_flaps_leave_no_trace() {
+fn dcbx_flaps() {
     if !root_for("flaps with lldpad") {
         return;
     }
@@ -185,7 +191,7 @@ fn thirty_flaps_leave_no_trace() {
     let mut slowest = agreed(&switch, "first");
     for flap in 1..=30 {
         cable.set_up(false);
-        back_to_own(Duration::from_secs(1), &format!("flap {flap}, down"), &switch);
+        back_to_own(LINK_SEEN, &format!("flap {flap}, down"), &switch);
         cable.set_up(true);
         slowest = slowest.max(agreed(&switch, &format!("flap {flap}, up")));
     }

@@ -61,7 +61,7 @@ fn holds(network: &Network, classes: &[(u8, u8, u8)]) -> Duration {
 
 /// Over-offered classes follow the peer within 2 s of its change.
 #[test]
-fn shares_follow_a_renegotiation() {
+fn dcbx_renegotiation_shares() {
     if !root_for("renegotiation under load") {
         return;
     }
@@ -90,7 +90,7 @@ fn shares_follow_a_renegotiation() {
 
 /// A gigabit that fits passes without a loss while what holds changes all the time.
 #[test]
-fn nothing_is_lost_while_what_holds_changes() {
+fn dcbx_renegotiation() {
     if !root_for("renegotiation under load") {
         return;
     }
@@ -134,7 +134,7 @@ fn nothing_is_lost_while_what_holds_changes() {
 
 /// 100 000 LLDP frames a second of neighbours that nobody knows: data keeps its rate, the peer its place.
 #[test]
-fn a_flood_of_strangers_takes_little_from_data_and_nothing_from_the_peer() {
+fn lldp_flood() {
     if !root_for("a flood of LLDP") {
         return;
     }
@@ -165,6 +165,68 @@ fn a_flood_of_strangers_takes_little_from_data_and_nothing_from_the_peer() {
     });
 }
 
+/// An LLDP frame of `mac` with these TLVs behind chassis, port and a time to live of 2 minutes.
+fn lldp_frame(mac: &[u8], tlvs: &[u8]) -> Vec<u8> {
+    let parts: [&[u8]; 8] = [
+        &[1, 0x80, 0xC2, 0, 0, 0x0E],
+        mac,
+        &[0x88, 0xCC, 2, 7, 4],
+        mac,
+        &[4, 2, 7, b'p', 6, 2, 0, 120],
+        tlvs,
+        &[0, 0],
+        &[0; 28],
+    ];
+    parts.concat()
+}
+
+/// Malformed TLVs of every kind: counted, and the configuration is kept.
+#[test]
+fn dcbx_malformed() {
+    if !root_for("malformed TLVs") {
+        return;
+    }
+    let network = network();
+    let own = held(&port(&network.program, "sink"));
+    let socket = lldp_socket(&network.hosts[2]);
+    let mac = [2, 7, 7, 7, 7, 7];
+    let ets = |shares: [u8; 8]| {
+        let head = [0xFE, 25, 0, 0x80, 0xC2, 0x0A, 0, 0, 1, 0, 0];
+        [&head[..], &shares, &[2, 2, 0, 0, 0, 0, 0, 0]].concat()
+    };
+    let recommendation = ets([50, 50, 0, 0, 0, 0, 0, 0]);
+    let cases: [(&str, Vec<u8>); 7] = [
+        ("shares of 110 %", ets([60, 50, 0, 0, 0, 0, 0, 0])),
+        (
+            "ETS too short",
+            vec![0xFE, 24, 0, 0x80, 0xC2, 0x0A, 0, 0, 1, 0, 0, 50, 50, 0, 0, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0],
+        ),
+        ("ETS twice", [recommendation.clone(), recommendation].concat()),
+        ("PFC too long", vec![0xFE, 7, 0, 0x80, 0xC2, 0x0B, 8, 0, 0]),
+        ("applications of two and a half bytes", vec![0xFE, 7, 0, 0x80, 0xC2, 0x0C, 0, 0x60, 0x89]),
+        ("CEE cut off", vec![0xFE, 6, 0, 0x1B, 0x21, 2, 2, 10]),
+        ("a TLV past the end of the frame", vec![0xFF, 0xFF, 0, 0x80, 0xC2, 0x0A]),
+    ];
+    for (what, tlvs) in cases {
+        let before = port(&network.program, "sink").lldp.expect("LLDP is on").counters;
+        socket.send(&lldp_frame(&mac, &tlvs)).expect("a frame is sent");
+        eventually(AGREED, what, || {
+            let now = port(&network.program, "sink").lldp.expect("LLDP is on").counters;
+            (now.frames_in == before.frames_in).then(|| format!("{now:?}"))
+        });
+        let sink = port(&network.program, "sink");
+        let lldp = sink.lldp.as_ref().expect("LLDP is on");
+        let told = lldp.dcbx.as_ref().is_some_and(|dcbx| !dcbx.diagnosis.is_empty());
+        let counted = lldp.counters.tlvs_discarded > before.tlvs_discarded
+            || lldp.counters.frames_discarded > before.frames_discarded;
+        println!("{what}: {:?}", lldp.dcbx.as_ref().map(|dcbx| &dcbx.diagnosis));
+        assert!(counted && told, "{what}: {:?}", lldp.counters);
+        assert_eq!(held(&sink), own, "{what}");
+        // Strangers have eight frames, then five a second.
+        std::thread::sleep(Duration::from_millis(250));
+    }
+}
+
 /// A sender of LLDP frames with a chassis of their own each.
 struct Flood {
     ends: Arc<AtomicBool>,
@@ -182,16 +244,8 @@ impl Flood {
                 // 100 a millisecond.
                 while f64::from(sent) < began.elapsed().as_secs_f64() * 100_000.0 {
                     let mac = [&[2, 9][..], &sent.to_be_bytes()].concat();
-                    let parts: [&[u8]; 6] = [
-                        &[1, 0x80, 0xC2, 0, 0, 0x0E],
-                        &mac,
-                        &[0x88, 0xCC, 2, 7, 4],
-                        &mac,
-                        &[4, 2, 7, b'p', 6, 2, 0, 120],
-                        &[0; 30],
-                    ];
                     // A full device is a slower flood.
-                    let _ = socket.send(&parts.concat());
+                    let _ = socket.send(&lldp_frame(&mac, &[]));
                     sent += 1;
                 }
                 std::thread::sleep(Duration::from_millis(1));
