@@ -314,10 +314,11 @@ mod tests {
         ];
         classifier.learn(PortId(0), learned);
         let udp = |port, dscp, tag| Spec { ports: (1000, port), dscp, tag, ..Spec::default() }.udp(0);
-        let of = |port, queue: Option<u8>, packet: crate::sim::Packet| {
+        let by = |classifier: &Classifier, port, queue: Option<u8>, packet: crate::sim::Packet| {
             let frame = parse(&packet.bytes, &VnetHeader::default()).expect("a good frame");
             classifier.classify(PortId(port), queue.map(Priority::new), &frame, 1).priority.get()
         };
+        let of = |port, queue, packet| by(&classifier, port, queue, packet);
         assert_eq!(of(0, None, udp(4791, 0, None)), 4, "of two that name it, the higher");
         assert_eq!(of(0, None, udp(9, 0, None)), 2, "what no entry names has the default");
         assert_eq!(of(0, None, udp(5060, 0, None)), 6, "a policy goes before");
@@ -326,6 +327,6 @@ mod tests {
         assert_eq!(of(0, Some(5), udp(4791, 0, None)), 0, "a queue that was chosen");
         assert_eq!(of(1, None, udp(4791, 0, None)), 0, "another port has learned nothing");
         classifier.learn(PortId(0), Vec::new());
-        assert_eq!(of(0, None, udp(4791, 0, None)), 0, "forgotten");
+        assert_eq!(by(&classifier, 0, None, udp(4791, 0, None)), 0, "forgotten");
     }
 }
