@@ -28,6 +28,8 @@ priorities = [3]
 bandwidth = 50
 [defaults]
 trust = [\"dscp\"]
+[lldp]
+enabled = true
 ";
     let willing = "line_rate = \"1Gbit\"\ndcbx = { willing = true }";
     let ports = [("h1", ""), ("h2", ""), ("sink", willing)];
