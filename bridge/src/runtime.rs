@@ -129,14 +129,21 @@ impl Handle {
             line_rates: line_rates.collect(),
             lossless: config.traffic_classes.iter().any(|c| c.lossless),
             burst,
+            poll: config.worker.poll,
             wake: Arc::clone(&wake),
             commands,
             events,
         };
-        let worker = Worker::new(parts).map_err(|e| Error(format!("no epoll descriptor: {e}")))?;
+        let mut worker = Worker::new(parts).map_err(|e| Error(format!("no epoll descriptor: {e}")))?;
+        let settings = config.worker;
         let thread = std::thread::Builder::new()
             .name("dcbridge-worker".to_owned())
-            .spawn(move || worker.run())
+            .spawn(move || {
+                for missing in worker.settle_in(settings) {
+                    warn!("{missing}");
+                }
+                worker.run();
+            })
             .map_err(|e| Error(format!("no thread for the worker: {e}")))?;
         let commands = Commands { queue, wake };
         let agency = Agency::start(&config, identity, carry_out(commands.clone()));

@@ -93,6 +93,9 @@ pub struct FdbSummary {
 pub struct Worker {
     /// How frames are read and written: `readiness` or `io_uring`.
     pub io: String,
+    /// Scheduling class of its thread: `normal` or `realtime`.
+    #[serde(default)]
+    pub scheduling: String,
     /// Turns of the loop.
     pub turns: u64,
     /// Wake-ups out of sleep.
@@ -146,7 +149,7 @@ pub struct Port {
     pub originated: Count,
     /// Extra copies made of frames that arrived here (a flood to n ports makes n - 1).
     pub copies: Count,
-    /// Frames that arrived here and were dropped before they had an egress port.
+    /// Frames that arrived here and were dropped before they had an egress port, or for want of headroom.
     pub rx_drops: Vec<Drop>,
     /// Frames (copies) that were to leave here and were dropped.
     pub tx_drops: Vec<Drop>,
@@ -213,7 +216,7 @@ pub struct PriorityState {
     pub rx: Count,
     /// Sent from this queue.
     pub tx: Count,
-    /// Refused or discarded by this queue.
+    /// Refused or discarded by this queue, or refused by the priority group of frames that come by this port.
     pub dropped: Count,
     /// Waiting in this queue.
     pub queued: Count,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::model::{
     BitRate, Bridge, Config, Dcbx, Lldp, Maps, Metrics, Policy, Port, StaticEntry, TrafficClass, Trust,
-    Watchdog,
+    Watchdog, Worker,
 };
 use crate::units::{ByteSize, Microseconds};
 
@@ -122,11 +122,22 @@ impl Change {
 /// Lists what `new` changes of `old`; empty when nothing does. The order of ports in the file is
 /// no difference.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
-    let Config { bridge, metrics, traffic_classes, policies, maps, ports, static_entries, watchdog, lldp } =
-        old;
+    let Config {
+        bridge,
+        worker,
+        metrics,
+        traffic_classes,
+        policies,
+        maps,
+        ports,
+        static_entries,
+        watchdog,
+        lldp,
+    } = old;
     let mut changes = Vec::new();
     for (section, settings) in [
         ("bridge", bridge_settings(bridge, &new.bridge)),
+        ("worker", worker_settings(*worker, new.worker)),
         ("metrics", metrics_settings(metrics, &new.metrics)),
         ("map", map_settings(maps, &new.maps)),
         ("pfc_watchdog", watchdog_settings(*watchdog, new.watchdog)),
@@ -220,6 +231,15 @@ fn bridge_settings(old: &Bridge, new: &Bridge) -> Vec<Setting> {
     s.add("loop_detection", loop_detection, new.loop_detection);
     s.add("stall_budget", time(*stall_budget_us), time(new.stall_budget_us));
     s.add("control_socket", control_socket.display(), new.control_socket.display());
+    s.0
+}
+
+fn worker_settings(old: Worker, new: Worker) -> Vec<Setting> {
+    let Worker { poll, scheduling, cpu } = old;
+    let mut s = Settings(Vec::new());
+    s.add("poll", poll, new.poll);
+    s.add("scheduling", scheduling, new.scheduling);
+    s.add("cpu", or(cpu, "any"), or(new.cpu, "any"));
     s.0
 }
 

@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::model::{
-    Dcbx, DcbxMode, DcbxRole, FlowControl, IpPrefix, Match, MultiPeer, PeerReaction, PortKind, PortVlan,
-    PrioritySet, QueueLimit, StaticEntry, StreamEndpoint, Trust, Tsa, WatchdogAction,
+    Dcbx, DcbxMode, DcbxRole, FlowControl, IpPrefix, Match, MultiPeer, PeerReaction, Poll, PortKind,
+    PortVlan, PrioritySet, QueueLimit, Scheduling, StaticEntry, StreamEndpoint, Trust, Tsa, WatchdogAction,
 };
 use crate::schema::network::show_mac;
 use crate::units::{ByteSize, Microseconds};
@@ -14,6 +14,26 @@ impl Display for Tsa {
         f.pad(match self {
             Self::Strict => "strict",
             Self::Ets => "ets",
+        })
+    }
+}
+
+impl Display for Poll {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Sleep => "sleep",
+            Self::Adaptive => "adaptive",
+            Self::Busy => "busy",
+        })
+    }
+}
+
+impl Display for Scheduling {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::Normal => "normal",
+            Self::Realtime => "realtime",
         })
     }
 }

@@ -99,6 +99,7 @@ impl Buffer {
     }
 
     /// Free cells of the shared part.
+    #[inline]
     pub(crate) fn shared_free(&self) -> u32 {
         self.shared_size.saturating_sub(self.shared_used)
     }
@@ -135,6 +136,7 @@ impl Buffer {
     }
 
     /// Whether one more copy fits: a frame that is charged already always does.
+    #[inline]
     pub(crate) fn fits(&self, id: FrameId, cells: u16, group: u16) -> Result<(), Refused> {
         if self.frames[id.index()].copies > 0 {
             return Ok(());
@@ -156,6 +158,7 @@ impl Buffer {
     }
 
     /// One more copy was queued.
+    #[inline]
     pub(crate) fn hold(&mut self, id: FrameId, cells: u16, group: u16) {
         let held = &mut self.frames[id.index()];
         held.copies += 1;
@@ -193,6 +196,7 @@ impl Buffer {
     }
 
     /// One copy has left; `true` when it was the last and nobody needs the frame's bytes any more.
+    #[inline]
     pub(crate) fn release(&mut self, id: FrameId) -> bool {
         let held = &mut self.frames[id.index()];
         debug_assert!(held.copies > 0, "{id:?} released more often than held");

@@ -43,6 +43,7 @@ impl Drr {
     /// The member of `active` (a bitmap, not 0) that may send now, and how many bytes. `held` are those that only their
     /// maximum rate keeps from being active. `head` tells what the first piece of a member costs. Calling it again
     /// without `charge` answers the same.
+    #[inline]
     pub(crate) fn pick(&mut self, active: u8, held: u8, mut head: impl FnMut(u8) -> u32) -> (u8, u32) {
         debug_assert!(active != 0 && active & held == 0);
         let mut released = active & self.credited;
@@ -79,12 +80,14 @@ impl Drr {
     }
 
     /// What `member` may send, if that is enough for a piece of `head` bytes.
+    #[inline]
     fn allowance(&self, member: u8, head: u32) -> Option<u32> {
         let deficit = self.deficit[member as usize];
         (deficit >= i64::from(head)).then(|| u32::try_from(deficit).unwrap_or(u32::MAX))
     }
 
     /// Goes on to the next member of `members` behind the current one (which may be the same again).
+    #[inline]
     fn advance(&mut self, members: u8) {
         let from = (u32::from(self.current) + 1) & 7;
         self.current = ((from + members.rotate_right(from).trailing_zeros()) & 7) as u8;
@@ -92,6 +95,7 @@ impl Drr {
     }
 
     /// `member` sent `bytes`.
+    #[inline]
     pub(crate) fn charge(&mut self, member: u8, bytes: u32) {
         let floor = -i64::from(self.quantum[member as usize]);
         let deficit = &mut self.deficit[member as usize];
@@ -99,6 +103,7 @@ impl Drr {
     }
 
     /// `member` has nothing left.
+    #[inline]
     pub(crate) fn emptied(&mut self, member: u8) {
         let deficit = &mut self.deficit[member as usize];
         *deficit = (*deficit).min(0);
@@ -114,6 +119,7 @@ impl Drr {
     }
 
     /// Ends the visit of `member`.
+    #[inline]
     fn leave(&mut self, member: u8) {
         self.credited &= !(1 << member);
         if self.current == member {

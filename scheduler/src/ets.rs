@@ -71,6 +71,8 @@ pub(crate) struct Selection {
     class_of: [u8; 8],
     /// Bitmap of priorities of each class.
     members: [u8; 8],
+    /// Bitmap of classes for each set of priorities: by the lower and by the upper half of its bits.
+    classes_of: [[u8; 16]; 2],
     strict: u8,
     with_min: u8,
     with_max: u8,
@@ -87,6 +89,7 @@ impl Selection {
         let mut selection = Selection {
             class_of: [0; 8],
             members: [0; 8],
+            classes_of: [[0; 16]; 2],
             strict: 0,
             with_min: 0,
             with_max: 0,
@@ -111,6 +114,12 @@ impl Selection {
         for (priority, &class) in self.class_of.iter().enumerate() {
             self.members[class as usize] |= 1 << priority;
         }
+        for (half, classes_of) in self.classes_of.iter_mut().enumerate() {
+            for (set, classes) in classes_of.iter_mut().enumerate() {
+                let of = |bit: usize| self.class_of[4 * half + bit];
+                *classes = (0..4).filter(|bit| set & 1 << bit != 0).fold(0, |all, bit| all | 1 << of(bit));
+            }
+        }
         self.strict = 0;
         self.with_min = 0;
         self.with_max = 0;
@@ -132,14 +141,9 @@ impl Selection {
     }
 
     /// The classes of the priorities in `queues`.
-    fn classes_with(&self, mut queues: u8) -> u8 {
-        let mut classes = 0;
-        while queues != 0 {
-            let class = self.class_of[queues.trailing_zeros() as usize];
-            classes |= 1 << class;
-            queues &= !self.members[class as usize];
-        }
-        classes
+    fn classes_with(&self, queues: u8) -> u8 {
+        let [lower, upper] = &self.classes_of;
+        lower[usize::from(queues & 15)] | upper[usize::from(queues >> 4)]
     }
 
     /// The classes of `classes` whose maximum rate allows something at `now`.
@@ -170,8 +174,9 @@ impl Selection {
     }
 
     /// The next queue of those in `eligible` (a bitmap of priorities), or `None` when maximum rates hold all of them.
-    /// `head` tells the wire bytes of the first segment of a priority's queue.
-    pub(crate) fn choose(&mut self, eligible: u8, now: Time, head: impl Fn(u8) -> u32) -> Option<Choice> {
+    /// `heads` are the wire bytes of the first segment of each priority's queue.
+    #[inline]
+    pub(crate) fn choose(&mut self, eligible: u8, now: Time, heads: &[u32; 8]) -> Option<Choice> {
         let waiting = self.classes_with(eligible);
         let classes = self.unshaped(waiting, now);
         if classes == 0 {
@@ -180,40 +185,44 @@ impl Selection {
         let strict = classes & self.strict;
         let out_of_turn = if strict != 0 { Some(highest(strict)) } else { self.below_minimum(classes, now) };
         if let Some(class) = out_of_turn {
-            return Some(self.within(class, eligible, &head));
+            return Some(self.within(class, eligible, heads));
         }
         let Selection { ring, inner, members, cut, strict, .. } = self;
-        let mut chosen = Choice::whole(0, 0);
         // A strict class that is held has no part in the ring.
         let held = waiting & !classes & !*strict;
-        let (_, deficit) = ring.pick(classes, held, |class| {
-            let c = class as usize;
-            chosen = pick_within(&mut inner[c], class, members[c] & eligible, cut[c], &head);
-            head(chosen.priority)
+        let of = |class: u8| members[usize::from(class & 7)] & eligible;
+        let (class, deficit) = ring.pick(classes, held, |class| {
+            heads[first_within(&mut inner[usize::from(class & 7)], of(class), heads)]
         });
-        Some(Choice { allowance: chosen.allowance.min(deficit), ..chosen })
+        let c = usize::from(class & 7);
+        // Picking again answers the same.
+        Some(pick_within(&mut inner[c], class, of(class), cut[c].min(deficit), heads))
     }
 
-    fn within(&mut self, class: u8, eligible: u8, head: &impl Fn(u8) -> u32) -> Choice {
-        let c = class as usize;
-        pick_within(&mut self.inner[c], class, self.members[c] & eligible, self.cut[c], head)
+    fn within(&mut self, class: u8, eligible: u8, heads: &[u32; 8]) -> Choice {
+        let c = usize::from(class & 7);
+        pick_within(&mut self.inner[c], class, self.members[c] & eligible, self.cut[c], heads)
     }
 
     /// A choice was carried out: `wire` bytes go.
+    #[inline]
     pub(crate) fn charge(&mut self, choice: Choice, wire: u32, now: Time) {
-        let class = choice.class as usize;
+        let class = usize::from(choice.class & 7);
         if self.strict & (1 << class) == 0 {
             self.ring.charge(choice.class, wire);
         }
         if choice.contested {
             self.inner[class].charge(choice.priority, wire);
         }
-        for shaper in [&mut self.min[class], &mut self.max[class]].into_iter().flatten() {
-            shaper.charge(wire, now);
+        if (self.with_min | self.with_max) & (1 << class) != 0 {
+            for shaper in [&mut self.min[class], &mut self.max[class]].into_iter().flatten() {
+                shaper.charge(wire, now);
+            }
         }
     }
 
     /// The queue of `priority` is empty now; `eligible` are the queues that can still send.
+    #[inline]
     pub(crate) fn emptied(&mut self, priority: u8, eligible: u8) {
         let class = self.class_of[priority as usize];
         self.inner[class as usize].emptied(priority);
@@ -232,9 +241,10 @@ impl Selection {
     }
 
     /// A queue of `priority` begins to hold something: caps give no credit for the time before.
+    #[inline]
     pub(crate) fn began(&mut self, priority: u8, eligible_before: u8, now: Time) {
-        let class = self.class_of[priority as usize] as usize;
-        if self.members[class] & eligible_before == 0 {
+        let class = usize::from(self.class_of[usize::from(priority & 7)] & 7);
+        if (self.with_min | self.with_max) & (1 << class) != 0 && self.members[class] & eligible_before == 0 {
             for shaper in [&mut self.min[class], &mut self.max[class]].into_iter().flatten() {
                 shaper.forgo(now);
             }
@@ -259,11 +269,21 @@ fn highest(classes: u8) -> u8 {
 }
 
 /// The priority of `eligible` that goes next within its class. A lone one needs no ring.
-fn pick_within(ring: &mut Drr, class: u8, eligible: u8, cut: u32, head: &impl Fn(u8) -> u32) -> Choice {
+#[inline]
+fn first_within(ring: &mut Drr, eligible: u8, heads: &[u32; 8]) -> usize {
+    if eligible.is_power_of_two() {
+        return eligible.trailing_zeros() as usize & 7;
+    }
+    usize::from(ring.pick(eligible, 0, |priority| heads[usize::from(priority & 7)]).0 & 7)
+}
+
+/// The same with what it may send, at most `cut`.
+#[inline]
+fn pick_within(ring: &mut Drr, class: u8, eligible: u8, cut: u32, heads: &[u32; 8]) -> Choice {
     if eligible.is_power_of_two() {
         return Choice { allowance: cut, ..Choice::whole(eligible.trailing_zeros() as u8, class) };
     }
-    let (priority, deficit) = ring.pick(eligible, 0, head);
+    let (priority, deficit) = ring.pick(eligible, 0, |priority| heads[usize::from(priority & 7)]);
     Choice { priority, class, allowance: deficit.min(cut), contested: true }
 }
 

@@ -107,6 +107,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// Why it was refused; nothing was charged then.
+    #[inline]
     pub fn enqueue(&mut self, port: PortId, meta: &Meta, now: Time) -> Result<(), Refused> {
         let egress = &mut self.ports[port.index()];
         let group = group(meta.ingress, meta.arrival);
@@ -136,6 +137,7 @@ impl Scheduler {
 
     /// The last piece of a copy has left (or was lost): `true` when nobody needs the frame any more.
     #[must_use]
+    #[inline]
     pub fn sent(&mut self, id: FrameId) -> bool {
         self.buffer.release(id)
     }
@@ -184,6 +186,11 @@ impl Scheduler {
     /// Whether anything waits at `port`, paused or not.
     pub fn has_backlog(&self, port: PortId) -> bool {
         self.ports[port.index()].has_backlog()
+    }
+
+    /// Whether frames of more than one priority wait at `port` that are not paused: then the schedule decides something.
+    pub fn is_contended(&self, port: PortId) -> bool {
+        self.ports[port.index()].is_contended()
     }
 
     /// When `poll` may have something for `port`; `None`: not before a frame comes or a pause ends.

@@ -68,6 +68,8 @@ struct Queue {
 pub(crate) struct Port {
     id: PortId,
     queues: [Queue; 8],
+    /// Wire bytes of the first segment of each queue that is not empty.
+    heads: [u32; 8],
     /// Priorities with something queued.
     backlog: u8,
     paused: u8,
@@ -99,6 +101,7 @@ impl Port {
         let mut port = Port {
             id,
             queues: core::array::from_fn(|_| empty.clone()),
+            heads: [0; 8],
             backlog: 0,
             paused: 0,
             pause_ends: Time::NEVER,
@@ -137,6 +140,11 @@ impl Port {
         self.queues[priority.index()].cells
     }
 
+    /// Whether more than one priority waits for its turn.
+    pub(crate) fn is_contended(&self) -> bool {
+        (self.backlog & !self.paused).count_ones() > 1
+    }
+
     pub(crate) fn has_backlog(&self) -> bool {
         self.backlog != 0
     }
@@ -146,6 +154,7 @@ impl Port {
     }
 
     /// Appends; `false` when the slab is full.
+    #[inline]
     pub(crate) fn push(&mut self, slab: &mut Slab, priority: Priority, entry: Entry, now: Time) -> bool {
         let eligible = self.eligible();
         let queue = &mut self.queues[priority.index()];
@@ -159,6 +168,7 @@ impl Port {
         let bit = 1 << priority.get();
         if self.backlog & bit == 0 {
             self.backlog |= bit;
+            self.heads[priority.index()] = entry.shape.wire_at(0);
             self.selection.began(priority.get(), eligible, now);
         }
         true
@@ -177,12 +187,7 @@ impl Port {
             self.starved = true;
             return None;
         }
-        let queues = &self.queues;
-        let head = |priority: u8| {
-            let fifo = &queues[priority as usize].fifo;
-            fifo.front(slab).shape.wire_at(fifo.head_seg)
-        };
-        let Some(choice) = self.selection.choose(eligible, now, head) else {
+        let Some(choice) = self.selection.choose(eligible, now, &self.heads) else {
             self.starved = true;
             return None;
         };
@@ -202,23 +207,27 @@ impl Port {
     }
 
     /// Removes from the head of the chosen queue what its allowance covers.
+    #[inline]
     fn take(&mut self, slab: &mut Slab, choice: Choice) -> Grant {
-        let queue = &mut self.queues[choice.priority as usize];
+        let index = usize::from(choice.priority & 7);
+        let queue = &mut self.queues[index];
         let Entry { id, shape, cells, .. } = *queue.fifo.front(slab);
         let from = queue.fifo.head_seg;
-        let to = end_of_piece(&shape, from, choice.allowance);
+        let to = if shape.segs == 1 { 1 } else { end_of_piece(&shape, from, choice.allowance) };
         let last = to == shape.segs;
-        let bytes = shape.bytes(from, to);
+        let (bytes, wire) = shape.measure(from, to);
         queue.frames -= u64::from(to - from);
-        queue.bytes -= bytes;
+        queue.bytes -= u64::from(bytes);
         if last {
             queue.cells -= u32::from(cells);
             queue.fifo.pop(slab);
-            if queue.fifo.len == 0 {
-                self.backlog &= !(1 << choice.priority);
-            }
         } else {
             queue.fifo.head_seg = to;
+        }
+        if queue.fifo.len == 0 {
+            self.backlog &= !(1 << index);
+        } else {
+            self.heads[index] = queue.fifo.front(slab).shape.wire_at(queue.fifo.head_seg);
         }
         Grant {
             id,
@@ -226,8 +235,8 @@ impl Port {
             class: choice.class,
             from,
             to,
-            bytes: bytes as u32,
-            wire: shape.wire(from, to) as u32,
+            bytes,
+            wire,
             last,
         }
     }
@@ -344,8 +353,10 @@ impl Port {
 
     pub(crate) fn backlog(&self, priority: Priority, now: Time) -> Backlog {
         let queue = &self.queues[priority.index()];
-        let paused = self.paused & (1 << priority.get()) != 0;
-        let running = if paused { now - queue.paused_at } else { Time::ZERO };
+        // A pause may be over though nothing was sent since.
+        let noted = self.paused & (1 << priority.get()) != 0;
+        let paused = noted && queue.paused_until > now;
+        let running = if noted { now.min(queue.paused_until) - queue.paused_at } else { Time::ZERO };
         Backlog {
             units: u64::from(queue.fifo.len),
             frames: queue.frames,

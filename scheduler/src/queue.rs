@@ -49,6 +49,15 @@ impl Shape {
         self.sum(from, to, wire_bytes(self.seg_len), wire_bytes(self.last_len))
     }
 
+    /// Bytes (without FCS) and wire bytes of the segments `from..to`.
+    #[inline]
+    pub(crate) fn measure(&self, from: u16, to: u16) -> (u32, u32) {
+        if self.segs == 1 {
+            return (self.last_len, wire_bytes(self.last_len));
+        }
+        (self.bytes(from, to) as u32, self.wire(from, to) as u32)
+    }
+
     fn sum(&self, from: u16, to: u16, each: u32, last: u32) -> u64 {
         let n = u64::from(to.saturating_sub(from));
         if n == 0 {
@@ -61,6 +70,7 @@ impl Shape {
     }
 
     /// Wire bytes of the one segment at `at`.
+    #[inline]
     pub(crate) fn wire_at(&self, at: u16) -> u32 {
         wire_bytes(if self.is_last(at + 1) { self.last_len } else { self.seg_len })
     }
@@ -140,6 +150,7 @@ impl Fifo {
     }
 
     /// Appends; `false` when the slab is full.
+    #[inline]
     pub(crate) fn push(&mut self, slab: &mut Slab, entry: Entry) -> bool {
         if self.tail == NONE || self.tail_at as usize == CHUNK {
             let Some(chunk) = slab.take() else { return false };
@@ -160,11 +171,13 @@ impl Fifo {
     }
 
     /// The first entry; only of a queue that isn't empty.
+    #[inline]
     pub(crate) fn front<'a>(&self, slab: &'a Slab) -> &'a Entry {
         &slab.chunks[self.head as usize].entries[self.head_at as usize]
     }
 
     /// Removes the first entry; only of a queue that isn't empty.
+    #[inline]
     pub(crate) fn pop(&mut self, slab: &mut Slab) {
         self.head_at += 1;
         self.head_seg = 0;

@@ -85,25 +85,34 @@ pub const SECTIONS: &[(&str, &[Line])] = &[
         line("strict-latency", "A strict class at 1 % load beside saturated bulk: p99 of its queueing delay.", "two maximum frames' wire time; 1 ms on real interfaces", &[Virtual("strict.rs"), Real("latency.rs")]),
     ]),
     ("PFC", &[
-        line("xoff-point", "No PFC below the threshold, PFC above it; no ingress drop up to the drop point, beyond the headroom drops on that priority group only, never on egress.", "2 frames", NOT_YET),
-        line("xon-hysteresis", "Still paused inside the hysteresis; XON once after full relief, no new PFC in 4 s.", "2 frames", NOT_YET),
-        line("pfc-counters", "Ten PFC frames received count as ten on that priority and none on others; 802.3x PAUSE is counted apart.", "exact", NOT_YET),
+        line("xoff-point", "No PFC below the threshold, PFC above it; no ingress drop up to the drop point, beyond the headroom drops on that priority group only, never on egress.", "2 frames", &[Virtual("pfc.rs")]),
+        line("xon-hysteresis", "Still paused inside the hysteresis; XON once after full relief, no new PFC in 4 s.", "2 frames", &[Virtual("pfc.rs")]),
+        line("pfc-counters", "Ten PFC frames received count as ten on that priority and none on others; 802.3x PAUSE is counted apart.", "exact", &[Virtual("pfc.rs")]),
         line("pfc-not-forwarded", "MAC control and LLDP group frames never leave another port.", "exact", &[Virtual("bridge.rs")]),
-        line("pause-lossless", "A peer pauses a priority for 5 s: it receives nothing of it, other classes lose nothing; after the release everything arrives.", "exact", NOT_YET),
-        line("pause-lossy-ignored", "Lossy priorities are unaffected by PFC.", "exact", NOT_YET),
-        line("empty-vector", "PFC with an empty vector changes nothing.", "exact", NOT_YET),
-        line("pause-8023x", "802.3x PAUSE changes nothing.", "exact", NOT_YET),
-        line("zero-sa", "PFC with a zero source address is honoured.", "exact", NOT_YET),
-        line("many-to-one", "N lossless senders into one port: no loss; with lossy ones beside, loss on these only.", "exact", NOT_YET),
-        line("two-bridges", "A 10 MB burst, 1 MB of lossless buffer, 100 KB of headroom, a bottleneck on the second bridge: bytes out are bytes in.", "exact", NOT_YET),
-        line("xon-early", "XON ends a pause before its timer.", "exact", NOT_YET),
+        line("pause-lossless", "A peer pauses a priority for 5 s: it receives nothing of it, other classes lose nothing; after the release everything arrives.", "exact", &[Virtual("lossless.rs")]),
+        line("pause-lossy-ignored", "Lossy priorities are unaffected by PFC.", "exact", &[Virtual("pfc.rs")]),
+        line("empty-vector", "PFC with an empty vector changes nothing.", "exact", &[Virtual("pfc.rs")]),
+        line("pause-8023x", "802.3x PAUSE changes nothing.", "exact", &[Virtual("pfc.rs")]),
+        line("zero-sa", "PFC with a zero source address is honoured.", "exact", &[Virtual("pfc.rs")]),
+        line("many-to-one", "N lossless senders into one port: no loss; with lossy ones beside, loss on these only.", "exact", &[Virtual("lossless.rs")]),
+        line("two-bridges", "A 10 MB burst, 1 MB of lossless buffer, 100 KB of headroom, a bottleneck on the second bridge: bytes out are bytes in.", "exact", &[Virtual("lossless.rs")]),
+        line("xon-early", "XON ends a pause before its timer.", "exact", &[Virtual("pfc.rs")]),
+        line("pause-time", "A pause lasts for its quanta at the line rate, a later one replaces it, and it is shown for as long as it lasts.", "exact", &[Virtual("pfc.rs")]),
+        line("headroom-suffices", "Peers that stop as late as 802.3 allows fit into the calculated headroom, whatever the PFC frame has to wait for; a headroom that is too small is told at the port that it belongs to.", "exact", &[Virtual("lossless.rs")]),
         line("disable-live", "Taking a priority out of PFC disables it and releases its queue.", "exact", NOT_YET),
-        line("no-pfc-while-dropping", "In the watchdog's drop state no PFC is sent.", "exact", NOT_YET),
+        line("no-pfc-while-dropping", "In the watchdog's drop state no PFC is sent.", "exact", &[Virtual("watchdog.rs")]),
+    ]),
+    ("Deadlocks", &[
+        line("deadlock-report", "Paths whose buffers wait for each other in a circle are reported with their ports, which are those that stand still; without one path of the circle nothing is reported and nothing stands still.", "exact", &[Virtual("deadlock.rs")]),
+        line("deadlock-lifetime", "With a `lifetime` a fabric gets out of a deadlock by itself, and tells what it dropped for that.", "exact", &[Virtual("deadlock.rs")]),
     ]),
     ("PFC watchdog", &[
-        line("watchdog-detection", "A storm is detected after the detection time and before one more poll; half of it loses nothing.", "one poll", NOT_YET),
-        line("watchdog-restoration", "Restored after the restoration time since the last real XOFF; no loss afterwards.", "one poll", NOT_YET),
-        line("watchdog-actions", "Drop flushes and drops; forward ignores PFC; alert only tells.", "exact", NOT_YET),
+        line("watchdog-detection", "A storm is detected after the detection time and before one more poll; half of it loses nothing.", "one poll", &[Virtual("watchdog.rs")]),
+        line("watchdog-restoration", "Restored after the restoration time since the last real XOFF; no loss afterwards.", "one poll", &[Virtual("watchdog.rs")]),
+        line("watchdog-actions", "Drop flushes and drops; forward ignores PFC; alert only tells.", "exact", &[Virtual("watchdog.rs")]),
+        line("watchdog-short-bursts", "15 bursts of pauses, each half of the detection time: no storm, no loss.", "exact", &[Virtual("watchdog.rs")]),
+        line("watchdog-counters", "Storms that were detected and restored are counted, and as many frames dropped as the receiver misses.", "exact", &[Virtual("watchdog.rs")]),
+        line("watchdog-bounds", "Off by default; defaults 200 / 200 / 200 ms and drop; times out of range are refused.", "exact", &[Virtual("watchdog.rs")]),
     ]),
     ("Classification and rewriting", &[
         line("pcp-to-priority", "The PCP of a tag, also of a priority tag, chooses the priority by the map.", "exact", &[Virtual("classify.rs"), Real("classify.rs")]),
@@ -169,7 +178,8 @@ pub fn document() -> String {
          the tool that runs `lldpad` is named by `LLDPAD_PEER`): \
          `cargo test -p dcbridge-tests --test dcbx -- --test-threads=1`.\n\
          - *not yet*: the switch does not do it, or nobody has tested it.\n\n\
-         Continuous integration runs both; a line that is listed as passing and fails stops the build.\n",
+         The lines of PFC and its watchdog are tested at 10, 100 and 400 Gbit/s wherever a rate can matter.\n\n\
+         `./tests/run` runs both; a line that is listed as passing and fails stops it.\n",
     );
     for (title, lines) in SECTIONS {
         let _ = write!(text, "\n## {title}\n\n| key | must hold | tolerance | passes |\n|---|---|---|---|\n");

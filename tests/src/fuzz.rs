@@ -250,7 +250,7 @@ const PORTS: u16 = 6;
 /// Everything that can be configured of ports is at some port.
 const CONFIG: &str = r#"
     [bridge]
-    buffer = "2MB"
+    buffer = "4MB"
     ageing = 10
     fdb_limit = 100
     flood_rate = "5Gbit"
@@ -274,7 +274,7 @@ const CONFIG: &str = r#"
     name = "assured"
     priorities = [1, 2]
     bandwidth = 20
-    min_rate = "200Mbit"
+    min_rate = "50Mbit"
     max_rate = "800Mbit"
     [[traffic_class]]
     name = "rest"
@@ -287,7 +287,7 @@ const CONFIG: &str = r#"
     priority = 3
     [[policy]]
     name = "net"
-    match = { src_ip = "10.0.0.0/25", dst_port = "0-9999" }
+    match = { src_ip = "10.0.0.0/25", dst_port = "1-9999" }
     priority = 5
     [[port]]
     name = "p0"
@@ -398,6 +398,8 @@ impl World {
         let vnet = frame(&mut self.random, bytes);
         self.seen.offered += 1;
         self.seen.superframes += u64::from(vnet.gso_type != 0);
+        // As a device hands it over.
+        let vnet = VnetHeader::from_bytes(&vnet.to_bytes());
         match self.arena.insert(bytes, vnet) {
             Some(id) => self.switch.rx(port, 0, id, &mut self.arena, self.now),
             None => self.switch.rx_lost(port, 1),
@@ -531,6 +533,8 @@ fn segment_headers(desc: &TxDesc, arena: &Arena) -> usize {
     if desc.vnet.gso_type & 0x7F == 5 {
         return l4 + 8;
     }
-    let words = desc.head().iter().chain(desc.body(arena)).nth(l4 + 12).expect("a whole TCP header") >> 4;
+    let bytes: Vec<u8> = desc.head().iter().chain(desc.body(arena)).copied().collect();
+    let words =
+        bytes.get(l4 + 12).unwrap_or_else(|| panic!("a whole TCP header: {desc:?} {bytes:02x?}")) >> 4;
     l4 + 4 * usize::from(words)
 }

@@ -18,4 +18,5 @@ pub mod taps;
 pub mod tcp_race;
 pub mod traffic;
 pub mod veths;
+pub mod virtual_pfc;
 pub mod virtual_time;

@@ -50,7 +50,24 @@ impl Network {
         for host in &hosts {
             host.configure(&addresses).unwrap_or_else(|e| panic!("{e}"));
         }
-        Network { hosts, program }
+        let network = Network { hosts, program };
+        network.introduced();
+        network
+    }
+
+    /// Waits until the switch has heard of every host: what is sent to a stranger is flooded.
+    fn introduced(&self) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.program.state().ports.iter().any(|p| p.rx.frames == 0) {
+            assert!(
+                Instant::now() < end,
+                "a host has not announced itself: {:?}",
+                self.program.state().ports
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // And until the last announcement has been flooded to its end.
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

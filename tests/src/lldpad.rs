@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::privilege::root_for;
+
 /// What these tests need, with the Debian package it is in.
 const NEEDED: [(&str, &str); 6] = [
     ("ip", "iproute2"),
@@ -20,12 +22,23 @@ const NEEDED: [(&str, &str); 6] = [
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-/// Where the tool is: `LLDPAD_PEER`, or beside the repository.
+/// Whether a test against lldpad can run: as root, with everything it needs. `LLDPAD_PEER=none` leaves such tests out,
+/// and says so.
 ///
 /// # Panics
-/// When it is not there, or something that it needs.
+/// When it can't and was not left out on purpose.
 #[track_caller]
-pub fn tool() -> PathBuf {
+pub fn lldpad_for(what: &str) -> bool {
+    if std::env::var_os("LLDPAD_PEER").is_some_and(|tool| tool == "none") {
+        eprintln!("left out (LLDPAD_PEER=none): {what}");
+        return false;
+    }
+    root_for(what) && tool().exists()
+}
+
+/// Where the tool is: `LLDPAD_PEER`, or beside the repository.
+#[track_caller]
+fn tool() -> PathBuf {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     for (command, package) in NEEDED {
         let there = path.split(':').any(|directory| PathBuf::from(directory).join(command).exists());

@@ -19,7 +19,7 @@ const PACE: Time = Time::from_micros(1);
 pub struct SchedulerLoad {
     scheduler: Scheduler,
     ports: u16,
-    next: u32,
+    next: (u16, u8),
     free: Vec<FrameId>,
     now: Time,
 }
@@ -47,7 +47,7 @@ impl SchedulerLoad {
         let mut load = SchedulerLoad {
             scheduler: Scheduler::new(&vec![port; usize::from(ports)], 6 * frames, frames as usize),
             ports,
-            next: 0,
+            next: (0, 0),
             free: (0..frames).map(FrameId).rev().collect(),
             now: Time::ZERO,
         };
@@ -59,9 +59,12 @@ impl SchedulerLoad {
     }
 
     fn place(&mut self) -> (PortId, Priority) {
-        let n = self.next;
-        self.next = self.next.wrapping_add(1);
-        (PortId((n % u32::from(self.ports)) as u16), Priority::new((n / u32::from(self.ports)) as u8))
+        // Ports in turn, then the next priority; a division here would cost a tenth of what is measured.
+        self.next.0 += 1;
+        if self.next.0 == self.ports {
+            self.next = (0, self.next.1.wrapping_add(1));
+        }
+        (PortId(self.next.0), Priority::new(self.next.1))
     }
 
     fn enqueue(&mut self, port: PortId, priority: Priority) {

@@ -9,6 +9,9 @@ use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
+/// What waits unread, with the kernel's own part of it.
+const ROOM: usize = 16 << 20;
+
 /// Sends and receives whole frames on one interface.
 pub struct PacketSocket {
     fd: OwnedFd,
@@ -63,6 +66,8 @@ impl PacketSocket {
             )
         };
         Errno::result(set)?;
+        // A test may send all before it looks.
+        setsockopt(&fd, sockopt::RcvBufForce, &ROOM)?;
         Ok(PacketSocket { fd })
     }
 

@@ -24,7 +24,7 @@ const SHORTEST: u64 = 84;
 /// A host's flow `n` has the destination port `FLOWS + n`.
 const FLOWS: u16 = 2000;
 /// Most flows that are told apart.
-const MAX_FLOWS: usize = 16;
+pub const MAX_FLOWS: usize = 16;
 
 /// A configuration from its text.
 ///
@@ -77,7 +77,7 @@ pub fn on_wire(len: usize, vnet: &VnetHeader, tcp: bool) -> (u64, u64) {
 }
 
 /// The flow of a frame whose first bytes these are, and whether it is TCP.
-fn flow_of(start: &[u8]) -> (Option<usize>, bool) {
+pub(crate) fn flow_of(start: &[u8]) -> (Option<usize>, bool) {
     // Cut off at the end of the headers: the lengths in them are of the whole frame.
     let Ok(sliced) = etherparse::LaxSlicedPacket::from_ethernet(start) else { return (None, false) };
     let (port, tcp) = match sliced.transport {
@@ -151,7 +151,13 @@ impl Flow {
     }
 
     fn packets(&self) -> Vec<Rc<Packet>> {
-        let spec = Spec { dscp: self.priority << 3, ports: (1000, FLOWS + self.number), ..Spec::default() };
+        self.packets_between(1, 2)
+    }
+
+    /// Its packets from one host to another, once each.
+    pub(crate) fn packets_between(&self, from: u16, to: u16) -> Vec<Rc<Packet>> {
+        let ports = (1000, FLOWS + self.number);
+        let spec = Spec { from, to: Some(to), dscp: self.priority << 3, ports, ..Spec::default() };
         match self.sizes {
             Sizes::Frames(lens) => {
                 lens.iter().map(|&len| Rc::new(Spec { len: usize::from(len) - 4, ..spec }.udp(0))).collect()

@@ -41,6 +41,20 @@ fn sleep(millis: u64) {
     std::thread::sleep(Duration::from_millis(millis));
 }
 
+/// Waits until a sender has filled what it may fill while its gate is closed.
+#[track_caller]
+fn held_back(sender: &Sender) {
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        let before = sender.count();
+        sleep(100);
+        if sender.count() == before {
+            return;
+        }
+        assert!(Instant::now() < end, "it goes on sending behind a closed gate");
+    }
+}
+
 #[test]
 fn a_sender_blocks_while_its_gate_is_closed_and_the_other_class_goes_on() {
     if !root_for("a paused sender") {
@@ -58,7 +72,7 @@ fn a_sender_blocks_while_its_gate_is_closed_and_the_other_class_goes_on() {
     let unpaused = (four.count() - before) as f64 / begin.elapsed().as_secs_f64();
     pump.control.serve_closed.store(true, Relaxed);
     pump.gate(3, false);
-    sleep(50);
+    held_back(&three);
     let (sent, before, begin) = (three.count(), four.count(), Instant::now());
     let came = pump.control.seen[3].after.load(Relaxed);
     sleep(500);

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use dcbridge::control::metrics::{Exporter, METRICS};
 use dcbridge::control::sampler::Shares;
-use dcbridge::state::{ClassState, Count, Drop, Port, PriorityState, Snapshot};
+use dcbridge::state::{ClassState, Count, Drop, GroupState, Port, PriorityState, Snapshot};
 use serde_json::{Value, json};
 
 fn port(name: &str, wire_bytes: u64) -> Port {
@@ -25,7 +25,11 @@ fn port(name: &str, wire_bytes: u64) -> Port {
         rx_drops: vec![drop("runt")],
         tx_drops: vec![drop("queue_full")],
         priorities: (0..8)
-            .map(|p| PriorityState { paused_ns: p * 1_500_000_001, ..Default::default() })
+            .map(|p| PriorityState {
+                paused_ns: p * 1_500_000_001,
+                group: GroupState { lossless: p == 3, ..Default::default() },
+                ..Default::default()
+            })
             .collect(),
         classes: vec![class("a \"quoted\" name", 0, 0x7f, Some(1.0)), class("first", 1, 0x80, None)],
         ..Port::default()

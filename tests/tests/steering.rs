@@ -184,10 +184,12 @@ fn programs_of_the_host_choose_their_queue_by_socket_option() {
     }
     let host = Host::new("so_priority");
     let mut port = port_that_trusts(&host, &[Mark::Socket]);
-    for priority in 0..8 {
+    for priority in 1..8 {
         send(&host, |s| set_option(s, libc::SOL_SOCKET, libc::SO_PRIORITY, priority));
         assert_eq!(i32::from(queue_of_next(&mut port)), priority);
     }
+    send(&host, |_| {});
+    assert_eq!(queue_of_next(&mut port), 2, "not set: the default");
     send(&host, |s| set_option(s, libc::SOL_SOCKET, libc::SO_PRIORITY, 0x1_0003));
     assert_eq!(queue_of_next(&mut port), 2, "a traffic control handle is no priority");
 }

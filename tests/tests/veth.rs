@@ -237,9 +237,9 @@ fn reopening_leaves_no_descriptor_and_no_interface() {
     let (host, switch) = (Host::new("host"), Host::new("switch"));
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let interfaces = |host: &Host| host.links(dcbridge::net::Links::list).len();
+    let before = (interfaces(&host), interfaces(&switch));
     // What libraries open once and keep.
     drop(open(&switch, &options(&host, "v0", "eth0")));
-    let before = (interfaces(&host), interfaces(&switch));
     let mut count = descriptors();
     for _ in 0..20 {
         let begin = Instant::now();
@@ -250,7 +250,11 @@ fn reopening_leaves_no_descriptor_and_no_interface() {
         println!("opened in {opened:?}, closed in {:?}", begin.elapsed());
         let end = Instant::now() + PATIENCE;
         while (interfaces(&host), interfaces(&switch)) != before {
-            assert!(Instant::now() < end, "an interface is left");
+            assert!(
+                Instant::now() < end,
+                "an interface is left: {:?}, {before:?} before",
+                (interfaces(&host), interfaces(&switch))
+            );
             sleep(10);
         }
         // Other tests of this program open and close theirs meanwhile.

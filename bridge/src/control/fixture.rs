@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use dcbridge_config::{Bridge, Config, Lldp, Maps, Metrics};
+use dcbridge_config::{Bridge, Config, Lldp, Maps, Metrics, Poll, Scheduling};
 
 use super::source::StateSource;
 use crate::runtime::Error;
@@ -60,6 +60,7 @@ pub(crate) fn config() -> Config {
             stall_budget_us: 5000,
             control_socket: "/run/dcbridge/br0.sock".into(),
         },
+        worker: dcbridge_config::Worker { poll: Poll::Sleep, scheduling: Scheduling::Auto, cpu: None },
         metrics: Metrics { listen: None },
         watchdog: None,
         lldp: Lldp { enabled: true, tx_interval_seconds: 30, hold: 4, fast_start: 4, neighbor_limit: 8 },

@@ -44,8 +44,12 @@ impl Host {
     /// When the process may not make namespaces.
     pub fn new(name: &str, number: u8) -> Result<Host> {
         let netns = Arc::new(Netns::anonymous(name)?);
-        // Before any interface is there: a host that speaks IPv6 by itself would disturb the counting.
-        in_netns(&NetnsRef::Open(Arc::clone(&netns)), || sysctl::disable_ipv6("default"))?;
+        // Before any interface is there: a host that speaks IPv6 by itself would disturb the counting; one that never
+        // says a word would be flooded to, which is limited.
+        in_netns(&NetnsRef::Open(Arc::clone(&netns)), || {
+            sysctl::disable_ipv6("default")?;
+            sysctl::announce_addresses()
+        })?;
         Ok(Host { name: name.to_owned(), address: Address::of(number), netns })
     }
 
@@ -79,11 +83,12 @@ impl Host {
     pub fn configure(&self, neighbours: &[Address]) -> Result<()> {
         let me = self.address;
         Links::within(&NetnsRef::Open(Arc::clone(&self.netns)), |links| {
-            links.set_mac(&self.name, me.mac)?;
             links.add_address(&self.name, IpAddr::V4(me.ip), PREFIX)?;
             for other in neighbours.iter().filter(|n| **n != me) {
                 links.add_neighbour(&self.name, IpAddr::V4(other.ip), other.mac)?;
             }
+            // Whichever of these two comes last announces the address.
+            links.set_mac(&self.name, me.mac)?;
             links.set_up(&self.name)
         })
     }

@@ -35,6 +35,15 @@ pub fn disable_ipv6(interface: &str) -> Result<()> {
     }
 }
 
+/// Lets interfaces that are made from now on announce their addresses by gratuitous ARP when they come up or when their
+/// MAC address changes, so that a switch knows where they are before anybody sends to them.
+///
+/// # Errors
+/// When it may not be written.
+pub fn announce_addresses() -> Result<()> {
+    write("ipv4/conf/default/arp_notify", "1")
+}
+
 fn has_ipv6() -> bool {
     fs::exists("/proc/sys/net/ipv6").unwrap_or(false)
 }

@@ -42,20 +42,31 @@ pub struct VnetHeader {
     pub csum_offset: u16,
 }
 
+/// Flag: the checksum at `csum_start + csum_offset` is not finished.
+pub const NEEDS_CSUM: u8 = 1;
+/// Flag: the checksum was found right.
+const DATA_VALID: u8 = 2;
+/// Bit of `gso_type`: the segments carry ECN's CWR as TCP needs it.
+pub const GSO_ECN: u8 = 0x80;
+
 /// Bytes of the header on the device.
 pub const VNET_HEADER_LEN: usize = 12;
 
 impl VnetHeader {
-    /// From the device's bytes.
+    /// From the device's bytes. What has no meaning (fields that no flag speaks for, unknown flags) is taken as zero, so
+    /// that nothing of it reaches another device, which might refuse the frame for it.
     pub fn from_bytes(b: &[u8; VNET_HEADER_LEN]) -> VnetHeader {
         let u16_at = |i: usize| u16::from_le_bytes([b[i], b[i + 1]]);
+        let flags = b[0] & (NEEDS_CSUM | DATA_VALID);
+        let segmented = b[1] & !GSO_ECN != 0;
+        let unfinished = flags & NEEDS_CSUM != 0;
         VnetHeader {
-            flags: b[0],
-            gso_type: b[1],
-            hdr_len: u16_at(2),
-            gso_size: u16_at(4),
-            csum_start: u16_at(6),
-            csum_offset: u16_at(8),
+            flags,
+            gso_type: if segmented { b[1] } else { 0 },
+            hdr_len: if segmented { u16_at(2) } else { 0 },
+            gso_size: if segmented { u16_at(4) } else { 0 },
+            csum_start: if unfinished { u16_at(6) } else { 0 },
+            csum_offset: if unfinished { u16_at(8) } else { 0 },
         }
     }
 

@@ -6,6 +6,7 @@
 //! A link carries bytes at the sending port's line rate and delivers a frame when its last byte has arrived. Ports
 //! without a line rate deliver at once.
 
+pub mod deadlock;
 pub mod frames;
 
 use std::cmp::Reverse;
@@ -46,6 +47,9 @@ impl Packet {
 /// What a host offers: asked at each instant that it named, answers a packet (shared, since many are alike) and when to
 /// ask again.
 pub type Source = Box<dyn FnMut(Time) -> Option<(Rc<Packet>, Time)>>;
+/// A host that may have nothing to send when it is asked: answers what has arrived by now, if anything, and when to ask
+/// again (`Time::NEVER`: not any more).
+pub type Sender = Box<dyn FnMut(Time) -> (Option<Rc<Packet>>, Time)>;
 /// What a host does with what it gets.
 pub type Sink = Box<dyn FnMut(Time, Packet)>;
 /// A host that only looks at what it gets: the piece, and the memory that its body is in. At 400 Gbit/s a copy of every
@@ -106,7 +110,7 @@ impl Ord for Entry {
 pub struct Sim {
     now: Time,
     nodes: Vec<Node>,
-    sources: Vec<Source>,
+    senders: Vec<Sender>,
     events: BinaryHeap<Reverse<Entry>>,
     made: u64,
     /// Reused.
@@ -170,9 +174,18 @@ impl Sim {
     }
 
     /// Lets a host behind a port send, from `start` on.
-    pub fn source(&mut self, at: At, start: Time, source: Source) {
-        self.sources.push(source);
-        self.at(start, Event::Ask(at, self.sources.len() - 1));
+    pub fn source(&mut self, at: At, start: Time, mut source: Source) {
+        let ask = move |now| match source(now) {
+            Some((packet, again)) => (Some(packet), again),
+            None => (None, Time::NEVER),
+        };
+        self.sender(at, start, Box::new(ask));
+    }
+
+    /// Lets a host behind a port send when it may, from `start` on.
+    pub fn sender(&mut self, at: At, start: Time, sender: Sender) {
+        self.senders.push(sender);
+        self.at(start, Event::Ask(at, self.senders.len() - 1));
     }
 
     /// Lets one packet arrive at a port, now.
@@ -227,12 +240,13 @@ impl Sim {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Arrive(at, packet) => self.arrive(at, &packet),
-            Event::Ask(at, source) => {
-                if let Some((packet, again)) = (self.sources[source])(self.now) {
+            Event::Ask(at, sender) => {
+                let (packet, again) = (self.senders[sender])(self.now);
+                if let Some(packet) = packet {
                     self.arrive(at, &packet);
-                    if again != Time::NEVER {
-                        self.at(again, Event::Ask(at, source));
-                    }
+                }
+                if again != Time::NEVER {
+                    self.at(again, Event::Ask(at, sender));
                 }
             }
             Event::Serve(at) => self.serve(at),
@@ -332,7 +346,7 @@ impl Sim {
     fn plan(&mut self, at: At) {
         let node = &mut self.nodes[at.0.0];
         if let Some(wake) = node.switch.next_tx(at.1) {
-            let wake = wake.max(self.now);
+            let wake = wake.max(self.now).max(node.busy[at.1.index()]);
             let planned = &mut node.planned[at.1.index()];
             if wake < *planned || *planned < self.now {
                 *planned = wake;
@@ -343,12 +357,15 @@ impl Sim {
 
     fn serve(&mut self, at: At) {
         let (node_id, port) = at;
-        self.nodes[node_id.0].planned[port.index()] = Time::NEVER;
-        if self.nodes[node_id.0].busy[port.index()] > self.now {
+        let node = &mut self.nodes[node_id.0];
+        if node.planned[port.index()] != self.now {
+            // An earlier one was planned after this.
+            return;
+        }
+        node.planned[port.index()] = Time::NEVER;
+        if node.busy[port.index()] > self.now {
             // A flow-control frame is still on the line.
-            let busy = self.nodes[node_id.0].busy[port.index()];
-            self.nodes[node_id.0].planned[port.index()] = busy;
-            return self.at(busy, Event::Serve(at));
+            return self.plan(at);
         }
         loop {
             let node = &mut self.nodes[node_id.0];

@@ -48,10 +48,10 @@ reasons! {
     SamePort "same_port" "The destination is behind the port it came by.",
     NoDestination "no_destination" "No other port that could take it is up.",
     FloodLimit "flood_limit" "More flooded traffic than the port may offer (`flood_rate`).",
+    HeadroomFull "headroom_full" "A lossless class lost it: its headroom was too small, or the sender did not pause.",
     // On the way out.
     QueueFull "queue_full" "The queue was at its limit (`queue_limit`).",
     BufferFull "buffer_full" "The shared buffer was full.",
-    HeadroomFull "headroom_full" "A lossless class lost it: its headroom was too small, or the sender did not pause.",
     Lifetime "lifetime" "Waited longer than its class allows (`lifetime`).",
     Watchdog "watchdog" "The PFC watchdog drops what a storm holds up.",
     MtuExceeded "mtu_exceeded" "Longer than the MTU of the port it should leave by.",
@@ -70,7 +70,7 @@ pub struct PriorityBooks {
     pub rx: Count,
     /// Sent.
     pub tx: Count,
-    /// Dropped on the way out.
+    /// Dropped on the way out; or on the way in, because the priority group was full.
     pub dropped: Count,
 }
 
@@ -128,6 +128,12 @@ impl PortBooks {
         self.rx_drops[reason as usize].add(count);
     }
 
+    /// A copy of a frame that came by this port was dropped: its priority group had no room.
+    pub fn dropped_by_group(&mut self, reason: Reason, arrival: Priority, count: Count) {
+        self.dropped_in(reason, count);
+        self.priorities[arrival.index()].dropped.add(count);
+    }
+
     /// A copy that was to leave by this port was dropped.
     pub fn dropped_out(&mut self, reason: Reason, priority: Priority, count: Count) {
         self.tx_drops[reason as usize].add(count);
@@ -146,7 +152,8 @@ pub fn drops(counts: &[Count; REASONS]) -> Vec<Drop> {
     Reason::ALL
         .iter()
         .zip(counts)
-        .filter(|(_, count)| count.units > 0)
+        // The end of a superframe may have another fate than its begin: frames without a unit.
+        .filter(|(_, count)| count.frames > 0)
         .map(|(reason, &count)| Drop {
             reason: reason.name().to_owned(),
             meaning: reason.meaning().to_owned(),

@@ -159,8 +159,10 @@ impl Flow {
             Kind::Pause => 0xFF,
             Kind::Pfc { transmit, .. } => transmit,
         };
-        flow.closed = if open { flow.closed & !bit } else { flow.closed | bit };
-        if told & bit != 0 {
+        let before = flow.closed;
+        flow.closed = if open { before & !bit } else { before | bit };
+        // What it knows already the peer is not told again.
+        if told & bit != 0 && flow.closed != before {
             flow.pending |= bit;
             self.urgent.push(port);
         }

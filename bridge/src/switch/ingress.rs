@@ -100,7 +100,7 @@ impl Switch {
         }
         let queue = (self.facts[port.index()].rx_queues > 1).then(|| Priority::new(queue));
         let class = self.classifier.classify(port, queue, frame, vid);
-        if self.drops(port, class.arrival) {
+        if self.drops_in(port, class.arrival) {
             return Err(Reason::Watchdog);
         }
         self.fdb.learn(vid, frame.src, port, now);
@@ -175,6 +175,10 @@ impl Switch {
             };
             match refused {
                 None => queued = true,
+                // What is too small is the group where it came in, wherever it was to leave.
+                Some(reason @ Reason::HeadroomFull) => {
+                    self.books[meta.ingress.index()].dropped_by_group(reason, meta.arrival, count);
+                }
                 Some(reason) => self.books[to.index()].dropped_out(reason, meta.priority, count),
             }
         }

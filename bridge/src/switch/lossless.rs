@@ -30,6 +30,12 @@ impl Switch {
         }
     }
 
+    /// Whether the watchdog drops what comes of a priority by a port.
+    pub(super) fn drops_in(&self, port: PortId, priority: Priority) -> bool {
+        let settling = || self.watchdog.as_ref().is_some_and(|w| w.watched(port, priority).settling);
+        self.drops(port, priority) || settling()
+    }
+
     /// Whether the watchdog drops what belongs to a priority at a port.
     pub(super) fn drops(&self, port: PortId, priority: Priority) -> bool {
         self.watchdog.as_ref().is_some_and(|w| w.action() == Action::Drop && w.watched(port, priority).storm)
@@ -40,6 +46,9 @@ impl Switch {
         while let Some((port, priority, open)) = self.scheduler.gate_event() {
             if open || !self.drops(port, priority) {
                 self.flow.gate(port, priority, open);
+            }
+            if let Some(watchdog) = self.watchdog.as_mut().filter(|_| open) {
+                watchdog.settled(port, priority);
             }
             self.gates.push(Gate { port, priority, open });
         }
@@ -64,6 +73,13 @@ impl Switch {
                 }
                 // Nobody is asked to pause for what will be dropped.
                 self.flow.gate(storm.port, storm.priority, true);
+            }
+            let closed = self.scheduler.group(storm.port, storm.priority).closed;
+            if !storm.began && action == Action::Drop && closed {
+                self.flow.gate(storm.port, storm.priority, false);
+                if let Some(watchdog) = &mut self.watchdog {
+                    watchdog.settle(storm.port, storm.priority);
+                }
             }
             self.storms.push(storm);
         }

@@ -7,7 +7,7 @@ use dcbridge_scheduler::Shape;
 use etherparse::{IpNumber, Ipv4HeaderSlice, Ipv6ExtensionsSlice, Ipv6HeaderSlice, SingleVlanHeaderSlice};
 
 use super::books::Reason;
-use crate::port::VnetHeader;
+use crate::port::{GSO_ECN, NEEDS_CSUM, VnetHeader};
 
 /// Bytes of an Ethernet header.
 pub const ETHERNET: usize = 14;
@@ -18,12 +18,9 @@ pub const C_TAG: u16 = 0x8100;
 const S_TAG: u16 = 0x88A8;
 const OLD_S_TAG: u16 = 0x9100;
 
-const GSO_ECN: u8 = 0x80;
 const GSO_TCP4: u8 = 1;
 const GSO_TCP6: u8 = 4;
 const GSO_UDP: u8 = 5;
-/// `VIRTIO_NET_HDR_F_NEEDS_CSUM`
-pub const NEEDS_CSUM: u8 = 1;
 /// More segments than any sender makes; bounds what one small read can turn into.
 const MAX_SEGMENTS: usize = 4096;
 

@@ -8,9 +8,9 @@ use dcbridge_scheduler::{FrameId, Grant, Priority};
 
 use super::books::Reason;
 use super::checksum;
-use super::parse::{C_TAG, ETHERNET, Frame, NEEDS_CSUM, TAG, Tag};
+use super::parse::{C_TAG, ETHERNET, Frame, TAG, Tag};
 use super::vlan::TagAction;
-use crate::port::{MAX_HEAD, TxDesc, VnetHeader};
+use crate::port::{MAX_HEAD, NEEDS_CSUM, TxDesc, VnetHeader};
 
 /// Bytes of both addresses.
 const ADDRESSES: usize = 12;
@@ -144,7 +144,9 @@ pub fn rewrite(
     let piece = frame.headers > 0 && (grant.from > 0 || !grant.last);
     let finish = !egress.offload && vnet.flags & NEEDS_CSUM != 0;
     if tag == NewTag::Keep && dscp.is_none() && !piece && !finish {
-        return Ok(whole(grant.id, bytes.len(), vnet));
+        // Without offloads a port is told nothing about them.
+        let told = if egress.offload { vnet } else { VnetHeader::default() };
+        return Ok(whole(grant.id, bytes.len(), told));
     }
     let old_tag = if frame.tag.is_some() { TAG } else { 0 };
     let copied = if piece || (finish && frame.headers > 0) {
@@ -168,6 +170,9 @@ pub fn rewrite(
     }
     if finish {
         out.finish_checksum();
+    }
+    if !egress.offload {
+        out.desc.vnet = VnetHeader::default();
     }
     Ok(out.desc)
 }
@@ -308,7 +313,6 @@ impl Rewritten<'_> {
             value = 0xFFFF;
         }
         self.desc.head[field..field + 2].copy_from_slice(&value.to_be_bytes());
-        self.desc.vnet = VnetHeader::default();
     }
 }
 

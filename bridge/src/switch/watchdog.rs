@@ -4,6 +4,9 @@
 //! detection time and frames wait. The storm is over when no real XOFF came for the restoration time; frames that only
 //! carry XON do not keep it alive. What is done meanwhile is the action: drop what waits and what comes, go on sending as
 //! if there were no pause, or only tell.
+//!
+//! Who is dropped is not asked to pause. If his group was full before the storm and is full still, he is asked when it is
+//! over; what he sends until he has heard it is dropped as in the storm, since the headroom may be in use already.
 
 use dcbridge_scheduler::{PortId, Priority, Time};
 
@@ -49,6 +52,8 @@ pub struct Watched {
     last_xoff: Time,
     /// Whether it is in a storm.
     pub storm: bool,
+    /// The storm is over, and the peer has just been asked to pause: what comes until the next look was on its way.
+    pub settling: bool,
     /// Storms so far.
     pub detected: u64,
     /// Storms that ended.
@@ -92,6 +97,16 @@ impl Watchdog {
         &self.watched[port.index()][priority.index()]
     }
 
+    /// A storm ended at a port whose peer has to pause: nothing of the priority is let in before the next look.
+    pub fn settle(&mut self, port: PortId, priority: Priority) {
+        self.watched[port.index()][priority.index()].settling = true;
+    }
+
+    /// The peer of a port may send the priority: it is let in.
+    pub fn settled(&mut self, port: PortId, priority: Priority) {
+        self.watched[port.index()][priority.index()].settling = false;
+    }
+
     /// A real XOFF came.
     pub fn xoff(&mut self, port: PortId, priority: Priority, now: Time) {
         self.watched[port.index()][priority.index()].last_xoff = now;
@@ -108,6 +123,7 @@ impl Watchdog {
             let port = PortId(index as u16);
             for (priority, watched) in Priority::all().zip(priorities) {
                 let Sight { paused_since, waiting } = see(port, priority);
+                watched.settling = false;
                 if watched.storm {
                     if now - watched.last_xoff >= self.config.restoration {
                         watched.storm = false;

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use dcbridge_config::{self as config, Poll};
 use dcbridge_scheduler::{Grant, PortId, Rate, Time};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::EventFd;
@@ -42,11 +43,23 @@ use reaction::Reaction;
 
 /// Frames or superframes received from a port in a turn.
 const RX_BATCH: usize = 32;
+/// As many of them at once.
+const RX_CALL: usize = 4;
+/// Bytes after which it is enough: what was read should still be in the cache when it is written, and superframes of
+/// 64 KB are half a millisecond each at 1 Gbit/s.
+const RX_TURN_BYTES: u64 = 192 * 1024;
 /// Pieces handed to a port at once.
 const TX_BATCH: usize = 64;
 /// Bytes sent to a port in a turn: more than what may be received from one, else receiving frames that will be dropped
 /// could leave no time to send the others.
 const TX_TURN_BYTES: u64 = 4 * 1024 * 1024;
+/// Where priorities compete, this part of what was received is sent, so that reading outruns writing and the schedule,
+/// not the order of arrival, decides what a processor that is too slow for all of it lets through.
+const OUTRUN: (u64, u64) = (3, 4);
+/// But at least this much in a turn.
+const TX_LEAST_BYTES: u64 = 128 * 1024;
+/// How long an adaptive worker looks on before it sleeps.
+const LOOK_ON: Time = Time::from_micros(50);
 /// A busy line is looked at again after this long at the earliest: a sleep costs more than a frame.
 const COARSE: Time = Time::from_micros(100);
 /// How often ports are asked for their link.
@@ -119,7 +132,13 @@ pub struct Worker {
     events: mpsc::UnboundedSender<Event>,
     began: Instant,
     burst: Time,
+    poll: Poll,
+    scheduling: &'static str,
     next_housekeeping: Time,
+    /// When a frame last passed.
+    worked: Time,
+    /// Bytes received in this turn.
+    turn_rx_bytes: u64,
     turns: u64,
     wakeups: u64,
     /// Some class is lossless.
@@ -147,6 +166,8 @@ pub struct Parts {
     pub lossless: bool,
     /// How late the worker may come and still catch up.
     pub burst: Time,
+    /// What it does when there is nothing to do.
+    pub poll: Poll,
     /// Written to after a command was sent.
     pub wake: Arc<EventFd>,
     /// Commands.
@@ -190,6 +211,10 @@ impl Worker {
             events: parts.events,
             began: Instant::now(),
             burst: parts.burst,
+            poll: parts.poll,
+            scheduling: "normal",
+            worked: Time::ZERO,
+            turn_rx_bytes: 0,
             next_housekeeping: Time::ZERO,
             turns: 0,
             wakeups: 0,
@@ -208,6 +233,32 @@ impl Worker {
         Time::from_nanos(self.began.elapsed().as_nanos() as u64)
     }
 
+    /// Settles how the calling thread runs, which is to be the worker's. Answers what could not be had: sentences for a
+    /// person.
+    pub fn settle_in(&mut self, settings: config::Worker) -> Vec<String> {
+        let mut missing = Vec::new();
+        let realtime = match settings.scheduling {
+            config::Scheduling::Auto => self.lossless,
+            config::Scheduling::Normal => false,
+            config::Scheduling::Realtime => true,
+        };
+        if realtime {
+            match sys::realtime() {
+                Ok(()) => self.scheduling = "realtime",
+                Err(error) => missing.push(format!(
+                    "the worker runs as any other thread and may have to wait for a processor: SCHED_FIFO was refused \
+                     ({error}); it needs CAP_SYS_NICE"
+                )),
+            }
+        }
+        if let Some(cpu) = settings.cpu
+            && let Err(error) = sys::stay_on(usize::from(cpu))
+        {
+            missing.push(format!("the worker can't stay on processor {cpu}: {error}"));
+        }
+        missing
+    }
+
     /// Runs until `Command::Stop`, or until nobody can send commands any more.
     pub fn run(mut self) {
         sys::exact_timers();
@@ -217,10 +268,19 @@ impl Worker {
             let busy = self.transmit() || busy;
             let now = self.now();
             self.housekeeping(now);
-            let timeout = if busy { Duration::ZERO } else { self.next_wake(now) };
+            let timeout = if busy || self.looks_on(now) { Duration::ZERO } else { self.next_wake(now) };
             if self.wait(timeout) && !self.obey() {
                 break;
             }
+        }
+    }
+
+    /// Whether it looks again instead of sleeping.
+    fn looks_on(&self, now: Time) -> bool {
+        match self.poll {
+            Poll::Sleep => false,
+            Poll::Adaptive => now.saturating_sub(self.worked) < LOOK_ON,
+            Poll::Busy => true,
         }
     }
 
@@ -309,6 +369,7 @@ impl Worker {
         }
         snapshot.worker = crate::state::Worker {
             io: "readiness".to_owned(),
+            scheduling: self.scheduling.to_owned(),
             turns: self.turns,
             wakeups: self.wakeups,
             late_ns: self.switch.late().as_nanos(),

@@ -2,18 +2,20 @@
 
 use dcbridge_scheduler::{PortId, Time};
 
-use super::{RX_BATCH, Worker};
+use super::{RX_BATCH, RX_CALL, RX_TURN_BYTES, Worker};
 
 impl Worker {
     /// Takes frames from all ports that have some. `true`: some port has more.
     pub(super) fn receive(&mut self) -> bool {
         let mut busy = false;
+        self.turn_rx_bytes = 0;
         for index in 0..self.slots.len() {
             let id = PortId(index as u16);
             // A lossless sender is paused between two of its frames, not between two batches.
-            let (calls, batch) = if self.lossless { (RX_BATCH, 1) } else { (1, RX_BATCH) };
-            for _ in 0..calls {
-                if !self.receive_from(id, batch) {
+            let call = if self.lossless { 1 } else { RX_CALL };
+            let enough = self.turn_rx_bytes + RX_TURN_BYTES;
+            for _ in 0..RX_BATCH / call {
+                if !self.receive_from(id, call) || self.turn_rx_bytes >= enough {
                     break;
                 }
             }
@@ -40,13 +42,17 @@ impl Worker {
         self.received.clear();
         let status = port.rx(slot.serve, batch, &mut self.arena, &mut self.received);
         slot.readable = status.more;
-        let wire_before = self.switch.books(id).rx_wire;
+        if !self.received.is_empty() {
+            self.worked = now;
+        }
+        let (bytes_before, wire_before) = (self.switch.books(id).rx.bytes, self.switch.books(id).rx_wire);
         for frame in &self.received {
             self.switch.rx(id, frame.queue, frame.id, &mut self.arena, now);
         }
         if status.lost > 0 {
             self.switch.rx_lost(id, status.lost);
         }
+        self.turn_rx_bytes += self.switch.books(id).rx.bytes - bytes_before;
         if let Some(rate) = slot.line_rate {
             let wire = self.switch.books(id).rx_wire - wire_before;
             slot.open_at = slot.open_at.max(now.saturating_sub(self.burst)) + rate.time_of(wire);

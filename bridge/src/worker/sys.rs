@@ -3,9 +3,12 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::epoll::EpollEvent;
+use nix::unistd::Pid;
 
-/// `epoll_pwait2`: waits with nanosecond timeouts . Answers how many events there are; a signal counts
+/// `epoll_pwait2`: waits with nanosecond timeouts. Answers how many events there are; a signal counts
 /// as none.
 pub(super) fn epoll_wait(epoll: BorrowedFd<'_>, events: &mut [EpollEvent], timeout: Duration) -> usize {
     let spec = libc::timespec {
@@ -30,6 +33,20 @@ pub(super) fn epoll_wait(epoll: BorrowedFd<'_>, events: &mut [EpollEvent], timeo
 pub(super) fn exact_timers() {
     // SAFETY: takes a number and changes an attribute of the calling thread.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
+}
+
+/// Lets the calling thread run as soon as it is woken, before all ordinary work (SCHED_FIFO, lowest priority).
+pub(super) fn realtime() -> nix::Result<()> {
+    let priority = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the parameters outlive the call; it changes an attribute of the calling thread only.
+    Errno::result(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) }).map(drop)
+}
+
+/// Keeps the calling thread on a processor.
+pub(super) fn stay_on(cpu: usize) -> nix::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &set)
 }
 
 /// A descriptor that a port told us to watch.

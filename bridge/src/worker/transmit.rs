@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dcbridge_scheduler::{PortId, Time};
 
-use super::{Event, FAREWELL, TX_BATCH, TX_TURN_BYTES, Worker};
+use super::{Event, FAREWELL, OUTRUN, TX_BATCH, TX_LEAST_BYTES, TX_TURN_BYTES, Worker};
 use crate::port::TxOutcome;
 
 impl Worker {
@@ -30,7 +30,8 @@ impl Worker {
     /// Sends a flow-control frame, or remembers that it has to be.
     pub(super) fn send_flow(&mut self, id: PortId, since: Time) {
         let now = self.now();
-        if !self.has_room(id) {
+        let Some(port) = &self.slots[id.index()].port else { return };
+        if port.tx_room() == 0 {
             self.delayed.push(id);
             return;
         }
@@ -49,11 +50,12 @@ impl Worker {
         for index in 0..self.slots.len() {
             let id = PortId(index as u16);
             self.send_own(id);
+            let budget = self.turn_budget(id);
             let mut bytes = 0;
             while self.switch.has_backlog(id) {
-                let (sent, more) = self.transmit_port(id);
+                let (sent, more) = self.transmit_port(id, budget - bytes);
                 bytes += sent;
-                if !more || bytes >= TX_TURN_BYTES {
+                if !more || bytes >= budget {
                     busy |= more;
                     break;
                 }
@@ -71,8 +73,17 @@ impl Worker {
         busy
     }
 
-    /// Hands a batch to one port. Answers its bytes, and whether the port could go on at once.
-    pub(super) fn transmit_port(&mut self, id: PortId) -> (u64, bool) {
+    /// Bytes that a port may be sent in this turn.
+    fn turn_budget(&self, id: PortId) -> u64 {
+        if self.switch.scheduler().is_contended(id) {
+            (self.turn_rx_bytes * OUTRUN.0 / OUTRUN.1).clamp(TX_LEAST_BYTES, TX_TURN_BYTES)
+        } else {
+            TX_TURN_BYTES
+        }
+    }
+
+    /// Hands a batch of some `most` bytes to one port. Answers its bytes, and whether the port could go on at once.
+    pub(super) fn transmit_port(&mut self, id: PortId, most: u64) -> (u64, bool) {
         let now = self.now();
         let slot = &mut self.slots[id.index()];
         let Some(port) = &mut slot.port else { return (0, false) };
@@ -84,7 +95,7 @@ impl Worker {
         self.descs.clear();
         self.grants.clear();
         let mut bytes = 0;
-        while room > 0 {
+        while room > 0 && bytes < most {
             let Some(grant) = self.switch.poll(id, &mut self.arena, now, &mut self.descs) else { break };
             bytes += u64::from(grant.bytes);
             self.grants.push(grant);
@@ -93,6 +104,7 @@ impl Worker {
         if self.grants.is_empty() {
             return (0, false);
         }
+        self.worked = now;
         self.outcomes.clear();
         port.tx(&self.descs, &mut self.arena, &mut self.outcomes);
         let outcomes = self.outcomes.iter().copied().chain(std::iter::repeat(TxOutcome::Refused));

@@ -1,10 +1,11 @@
-//! `[bridge]`, `[metrics]` and `[map]`.
+//! `[bridge]`, `[worker]`, `[metrics]` and `[map]`.
 
 use super::ports;
 use crate::diagnostic::Diagnostic;
-use crate::model::{Bridge, Config, Maps, Metrics};
+use crate::model::{Bridge, Config, Maps, Metrics, Worker};
 use crate::schema::sections::{BridgeSection, File, MapSection, MetricsSection};
 use crate::schema::value::Pairs;
+use crate::schema::worker::WorkerSection;
 use crate::schema::{Opt, Reader, Section};
 
 pub(super) fn bridge_section(file: &File) -> BridgeSection {
@@ -30,6 +31,15 @@ pub(super) fn settings(file: &File) -> (Bridge, Metrics) {
     };
     let metrics = file.metrics.value().map_or_else(MetricsSection::defaults, |table| table.0.clone());
     (bridge, Metrics { listen: metrics.listen.value.0 })
+}
+
+pub(super) fn worker(file: &File) -> Worker {
+    let raw = file.worker.value().map_or_else(WorkerSection::defaults, |table| table.0.clone());
+    Worker {
+        poll: raw.poll.value.0,
+        scheduling: raw.scheduling.value.0,
+        cpu: raw.cpu.value().map(|cpu| cpu.0 as u16),
+    }
 }
 
 pub(super) fn maps(file: &File) -> Maps {

@@ -31,6 +31,7 @@ use crate::schema::sections::File;
 /// even when its buffer is too small, so that its plan can be shown.
 pub(crate) fn check(file: &File, cx: &mut Reader) -> Option<Config> {
     let (bridge, metrics) = bridge::settings(file);
+    let worker = bridge::worker(file);
     let maps = bridge::maps(file);
     let traffic_classes = classes::classes(file, cx);
     let ports = ports::ports(file, &bridge, &metrics, cx);
@@ -39,8 +40,18 @@ pub(crate) fn check(file: &File, cx: &mut Reader) -> Option<Config> {
     rates::check(file, &ports, cx);
     let watchdog = flow::watchdog(file, cx);
     let lldp = dcbx::lldp(file);
-    let mut config =
-        Config { bridge, metrics, traffic_classes, policies, maps, ports, static_entries, watchdog, lldp };
+    let mut config = Config {
+        bridge,
+        worker,
+        metrics,
+        traffic_classes,
+        policies,
+        maps,
+        ports,
+        static_entries,
+        watchdog,
+        lldp,
+    };
     dcbx::complete(file, &mut config, cx);
     flow::complete(file, &mut config, cx);
     bridge::check_maps(file, &config, cx);

@@ -12,6 +12,7 @@ pub(crate) mod network;
 pub(crate) mod quantity;
 pub(crate) mod sections;
 pub(crate) mod value;
+pub(crate) mod worker;
 
 use std::ops::Range;
 

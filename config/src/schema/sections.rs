@@ -10,6 +10,7 @@ use super::network::{
 };
 use super::quantity::{Bytes, Micros, MicrosOr, Millis, Rate, RateOrUnlimited, Seconds};
 use super::value::{Int, List, OneOf, Pairs, Priority, Table, Tables, Text, Word};
+use super::worker::WorkerSection;
 use super::{KeySpec, Section, section};
 use crate::model::{BitRate, Trust, Tsa, WatchdogAction};
 use crate::schema::choice::{MatchSetting, PausedPriorities, Priorities, VlanSetting, Yes};
@@ -34,6 +35,8 @@ section! {
     struct File in "" {
         /// The switch as a whole.
         bridge: Table<BridgeSection> => "every key at its default";
+        /// The thread that moves frames.
+        worker: Table<WorkerSection> => "every key at its default";
         /// The read-only HTTP listener.
         metrics: Table<MetricsSection> => "every key at its default";
         /// The traffic classes, at most eight.
@@ -416,6 +419,7 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, Vec<KeySpec>)> {
     }
     vec![
         entry::<BridgeSection>(),
+        entry::<WorkerSection>(),
         entry::<MetricsSection>(),
         entry::<ClassSection>(),
         entry::<PolicySection>(),

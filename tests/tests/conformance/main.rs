@@ -3,8 +3,12 @@
 
 mod bridge;
 mod classify;
+mod deadlock;
 mod ets;
 mod lan;
+mod lossless;
+mod pfc;
 mod rates;
 mod strict;
 mod table;
+mod watchdog;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use dcbridge_tests::lldpad::{Cable, Capture, Lldpad, tool};
-use dcbridge_tests::privilege::root_for;
+use dcbridge_tests::lldpad::{Cable, Capture, Lldpad, lldpad_for};
 use dcbridge_tests::program::Program;
 use serde_json::{Value, json};
 
@@ -122,10 +121,9 @@ fn cell(mode: &str, we: bool, they: bool) {
 /// Both ends agree in every dialect, whoever is willing.
 #[test]
 fn dcbx_matrix() {
-    if !root_for("DCBX against lldpad") {
+    if !lldpad_for("DCBX against lldpad") {
         return;
     }
-    tool();
     for mode in ["ieee", "cee", "cin"] {
         for (we, they) in [(true, false), (false, true), (true, true), (false, false)] {
             cell(mode, we, they);
@@ -153,7 +151,7 @@ fn agreed(program: &Program, what: &str) -> Duration {
 /// A peer that is lost in any way leaves the configuration.
 #[test]
 fn dcbx_peer_lost() {
-    if !root_for("losing lldpad") {
+    if !lldpad_for("losing lldpad") {
         return;
     }
     let cable = Cable::new();
@@ -182,7 +180,7 @@ fn dcbx_peer_lost() {
 /// Thirty flaps leave no trace.
 #[test]
 fn dcbx_flaps() {
-    if !root_for("flaps with lldpad") {
+    if !lldpad_for("flaps with lldpad") {
         return;
     }
     let cable = Cable::new();

@@ -102,7 +102,7 @@ pub static METRICS: &[Metric] = &[
     metric(
         "dcbridge_priority_dropped_frames_total",
         From::Priority(|p| Value::Count(p.dropped.frames)),
-        "Frames that the queue of this priority refused or discarded; dcbridge_dropped_frames_total has the reasons.",
+        "Frames that the queue of this priority refused or discarded, or its priority group for want of headroom; dcbridge_dropped_frames_total has the reasons.",
     ),
     metric(
         "dcbridge_priority_paused",

@@ -219,9 +219,9 @@ fn port_report(port: &Port) -> PortReport {
     }
 }
 
-/// Frames for which the headroom was too small; they are counted where they were to leave.
+/// Frames that came by this port and for which the headroom was too small.
 fn headroom_full(port: &Port) -> u64 {
-    port.tx_drops.iter().filter(|d| d.reason == "headroom_full").map(|d| d.count.frames).sum()
+    port.rx_drops.iter().filter(|d| d.reason == "headroom_full").map(|d| d.count.frames).sum()
 }
 
 /// The bucket, a power of two of microseconds, below which 99 % of the values are.

@@ -17,7 +17,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use self::socket::{HEADER_LEN, Socket};
 use super::interface::{self, State};
 use super::{
-    Guarantee, Interest, Link, Port, RxFrame, RxStatus, TxDesc, TxOutcome, VNET_HEADER_LEN, VnetHeader,
+    Guarantee, Interest, Link, NEEDS_CSUM, Port, RxFrame, RxStatus, TxDesc, TxOutcome, VNET_HEADER_LEN,
+    VnetHeader,
 };
 use crate::arena::{Arena, ROOM};
 use crate::net::NetnsRef;
@@ -29,8 +30,6 @@ const TX_ROOM: usize = 32;
 /// The two MAC addresses, in front of the tag.
 const ADDRESSES: usize = 12;
 const TAG: usize = 4;
-/// `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the checksum is unfinished.
-const NEEDS_CSUM: u8 = 1;
 const _: () = assert!(ROOM >= HEADER_LEN, "the offload header is read into the room in front of a frame");
 
 /// What a packet port is to be.

@@ -418,8 +418,9 @@ fn too_little_headroom_is_told_apart() {
     let _sink = Host::new(&mut sim, output, 1_000_000_000);
     deaf.send(&mut sim, input, storage(1, 9), 10_000_000_000, ms(10));
     sim.run_until(ms(200));
-    let drops = &snapshot(&sim, node).ports[1].tx_drops;
+    let drops = &snapshot(&sim, node).ports[0].rx_drops;
     assert_eq!(drops.len(), 1);
     assert_eq!(drops[0].reason, "headroom_full");
+    assert_eq!(state(&sim, input, 3).dropped.frames, drops[0].count.frames, "and at the group that it was");
     balance(&sim, node);
 }

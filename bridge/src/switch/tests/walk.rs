@@ -138,7 +138,7 @@ fn quiet() -> Packet {
 /// Frames of lossless priorities dropped by `reason` at either switch.
 fn lossless_drops(sim: &Sim, node: NodeId) -> Vec<(String, u64)> {
     let snapshot = sim.switch(node).snapshot(sim.now());
-    let all = snapshot.ports.iter().flat_map(|p| &p.tx_drops);
+    let all = snapshot.ports.iter().flat_map(|p| &p.rx_drops);
     all.filter(|d| d.reason == "headroom_full").map(|d| (d.reason.clone(), d.count.frames)).collect()
 }
 

@@ -146,7 +146,7 @@ fn losses_of_hosts_and_full_headrooms_are_said() {
         end.switches[0].ports[0].host_edge_drops = 4;
         end.hosts.receiver_overflows = 3;
         let reason = "headroom_full".to_owned();
-        end.switches[1].ports[1].tx_drops = vec![Drop { reason, meaning: String::new(), count: frames(5) }];
+        end.switches[1].ports[1].rx_drops = vec![Drop { reason, meaning: String::new(), count: frames(5) }];
     });
     assert!(!report.passed);
     for part in [

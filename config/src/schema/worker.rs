@@ -1,0 +1,27 @@
+//! `[worker]`: how the thread of the data path runs. Declarations only, see `sections`.
+
+use super::section;
+use super::value::{Int, OneOf, Word};
+use crate::model::{Poll, Scheduling};
+
+impl Word for Poll {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("sleep", Self::Sleep), ("adaptive", Self::Adaptive), ("busy", Self::Busy)];
+}
+
+impl Word for Scheduling {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("normal", Self::Normal), ("realtime", Self::Realtime)];
+}
+
+section! {
+    /// The thread that moves frames. It pays to change this when a delay or a rate is to be the best that the machine has.
+    struct WorkerSection in "[worker]" {
+        /// What the thread does when there is nothing to do: "sleep" until a frame or a time comes, "adaptive" goes on looking for 50 us before it sleeps, which saves a wake-up for every frame of a conversation, "busy" never sleeps and keeps a processor to itself.
+        poll: OneOf<Poll> = OneOf(Poll::Sleep);
+        /// "realtime" asks for SCHED_FIFO: the thread then runs as soon as it is woken, before all ordinary work, also on a machine that is busy otherwise (it needs CAP_SYS_NICE; without it `dcbridge run` says so and goes on). "auto" asks for it where a class is lossless, because what comes while a thread waits for its turn is what headroom has to hold.
+        scheduling: OneOf<Scheduling> = OneOf(Scheduling::Auto);
+        /// The processor that the thread stays on, counted from 0. Best one that nobody else uses.
+        cpu: Int<0, 1023> => "any";
+    }
+}
