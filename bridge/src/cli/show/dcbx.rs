@@ -116,7 +116,7 @@ fn four_views(port: &str, dcbx: &Dcbx, canvas: Canvas) -> String {
     let capability = dcbx.capability;
     let _ = writeln!(
         out,
-        "can do {} traffic classes, PFC for {} priorities; what holds has changed {} times, the dialect {}\n",
+        "can do {} traffic classes, PFC for {} priorities; changes of what holds: {}, of the dialect: {}\n",
         capability.max_classes, capability.pfc_priorities, dcbx.renegotiations, dcbx.dialect_changes
     );
     out.push_str(&table(dcbx).render(canvas));
