@@ -105,14 +105,17 @@ pub struct Worker {
     /// CPU time of the worker thread in ns.
     pub cpu_ns: u64,
     /// Flow-control frames by how long they took from the frame that made them necessary: bucket n holds those of at
-    /// most 2^n microseconds, the last all others.
+    /// most `REACTION_BOUNDS_US[n]`, the last all others.
     pub flow_reaction: Vec<u64>,
     /// Sum of these times.
     pub flow_reaction_sum_ns: u64,
 }
 
+/// Upper bounds of the buckets of `Worker::flow_reaction` but the last, in microseconds.
+pub const REACTION_BOUNDS_US: [u64; 15] =
+    [1, 2, 5, 10, 15, 20, 30, 50, 75, 100, 200, 500, 1000, 5000, 20_000];
 /// Buckets of `Worker::flow_reaction`.
-pub const REACTION_BUCKETS: usize = 16;
+pub const REACTION_BUCKETS: usize = REACTION_BOUNDS_US.len() + 1;
 
 /// One port.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use dcbridge::control::metrics::{Exporter, METRICS};
 use dcbridge::control::sampler::Shares;
-use dcbridge::state::{ClassState, Count, Drop, GroupState, Port, PriorityState, Snapshot};
+use dcbridge::state::{ClassState, Count, Drop, GroupState, Port, PriorityState, Snapshot, Worker};
 use serde_json::{Value, json};
 
 fn port(name: &str, wire_bytes: u64) -> Port {
@@ -38,7 +38,9 @@ fn port(name: &str, wire_bytes: u64) -> Port {
 
 fn snapshot(wire_bytes: u64) -> Snapshot {
     let ports = ["tap0", "back\\slash"].map(|name| port(name, wire_bytes));
-    Snapshot { name: "br0".to_owned(), ports: ports.into(), ..Snapshot::default() }
+    let worker =
+        Worker { flow_reaction: vec![0, 3, 5, 0, 1], flow_reaction_sum_ns: 23_456, ..Worker::default() };
+    Snapshot { name: "br0".to_owned(), ports: ports.into(), worker, ..Snapshot::default() }
 }
 
 #[test]

@@ -128,6 +128,8 @@ pub(crate) fn snapshot() -> Snapshot {
             wakeups: 2345,
             late_ns: 1_500_000,
             cpu_ns: 12_345_678_901,
+            flow_reaction: (0..crate::state::REACTION_BUCKETS as u64).collect(),
+            flow_reaction_sum_ns: 23_456,
             ..Worker::default()
         },
     }

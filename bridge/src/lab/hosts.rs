@@ -84,12 +84,13 @@ impl Host {
         let me = self.address;
         Links::within(&NetnsRef::Open(Arc::clone(&self.netns)), |links| {
             links.add_address(&self.name, IpAddr::V4(me.ip), PREFIX)?;
+            // Whichever of these two comes last announces the address. Both forget neighbours.
+            links.set_mac(&self.name, me.mac)?;
+            links.set_up(&self.name)?;
             for other in neighbours.iter().filter(|n| **n != me) {
                 links.add_neighbour(&self.name, IpAddr::V4(other.ip), other.mac)?;
             }
-            // Whichever of these two comes last announces the address.
-            links.set_mac(&self.name, me.mac)?;
-            links.set_up(&self.name)
+            Ok(())
         })
     }
 

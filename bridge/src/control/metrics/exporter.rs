@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
+use super::histogram;
 use super::sample::{Value, seconds};
 use super::table::METRICS;
 use crate::control::sampler::Shares;
@@ -53,7 +54,9 @@ impl Exporter {
             *self = Exporter::new(&self.bridge);
             self.update(snapshot, shares);
         }
-        sorted(&self.recorder.handle().render())
+        let mut text = self.recorder.handle().render();
+        let _ = write!(text, "\n\n{}", histogram::family(snapshot, &self.bridge));
+        sorted(&text)
     }
 
     fn update(&mut self, snapshot: &Snapshot, shares: &Shares) -> HashSet<SeriesKey> {
@@ -109,7 +112,10 @@ fn sorted(text: &str) -> String {
         let in_nanoseconds = IN_NANOSECONDS.contains(family_name(family));
         let (comments, mut series): (Vec<&str>, Vec<&str>) =
             family.lines().partition(|line| line.starts_with('#'));
-        series.sort_unstable();
+        // Buckets are in order already.
+        if family_name(family) != histogram::NAME {
+            series.sort_unstable();
+        }
         for line in comments {
             let _ = writeln!(out, "{line}");
         }

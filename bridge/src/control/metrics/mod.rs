@@ -3,6 +3,7 @@
 //! Values come from a snapshot of the switch and from the sampler's last window; nothing is counted here.
 
 mod exporter;
+mod histogram;
 mod metric;
 mod reference;
 mod sample;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::histogram;
 use super::metric::{From, Metric};
 use super::table::METRICS;
 
@@ -57,6 +58,9 @@ pub fn reference_markdown() -> String {
         let _ = writeln!(out, "## {title}\n\n| metric | kind | labels | meaning |\n|---|---|---|---|");
         for metric in METRICS.iter().filter(|metric| belongs(&metric.from)) {
             row(metric, &mut out);
+        }
+        if title == "Switch" {
+            let _ = writeln!(out, "| `{}` | histogram | | {} |", histogram::NAME, histogram::HELP);
         }
         out.push('\n');
     }

@@ -31,7 +31,8 @@ fn every_metric_is_scraped_with_its_help_and_kind() {
         assert!(text.contains(&format!("# TYPE {} {kind}\n", metric.name)), "{}", metric.name);
     }
     let families = text.lines().filter(|line| line.starts_with("# TYPE")).count();
-    assert_eq!(families, METRICS.len(), "each metric is one family, and there is no other");
+    assert!(text.contains(&format!("# TYPE {} histogram\n", histogram::NAME)));
+    assert_eq!(families, METRICS.len() + 1, "each metric is one family, and there is no other");
 }
 
 #[test]

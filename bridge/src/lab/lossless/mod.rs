@@ -36,6 +36,8 @@ use fabric::Fabric;
 use report::{Promise, Report, Run, judge};
 use sample::Sample;
 
+use crate::state::Snapshot;
+
 /// Sending hosts; each sends every class.
 const SENDERS: usize = 4;
 /// Time in which queues fill, pauses begin and shares settle.
@@ -105,6 +107,7 @@ impl Bench<'_> {
             return Ok(None);
         };
         let mut notes = self.notes(&specs, &counts);
+        notes.extend(refusals(&end.switches));
         notes.extend(receiver.error().map(|e| format!("the receiving host stopped receiving: {e}")));
         let run = Run {
             args: self.args,
@@ -216,6 +219,21 @@ impl Bench<'_> {
         };
         Ok(Sample::new(at, self.plan, &counted, overflows, self.fabric.snapshots().await?))
     }
+}
+
+/// Frames that switches dropped where they came in: these belong to no class yet.
+fn refusals(switches: &[Snapshot]) -> Vec<String> {
+    let ports = switches.iter().flat_map(|switch| switch.ports.iter().map(move |port| (&switch.name, port)));
+    let drops = ports.flat_map(|(switch, port)| port.rx_drops.iter().map(move |drop| (switch, port, drop)));
+    drops
+        .map(|(switch, port, drop)| {
+            let (name, frames) = (&port.name, drop.count.frames);
+            format!(
+                "{switch}, port {name}: {frames} frames were dropped on arrival ({}: {})",
+                drop.reason, drop.meaning
+            )
+        })
+        .collect()
 }
 
 fn thread(error: std::io::Error) -> String {

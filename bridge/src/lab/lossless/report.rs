@@ -12,7 +12,7 @@ use crate::lab::measure::{ClassRates, rates};
 use crate::lab::mode::Chosen;
 use crate::lab::plan::ClassPlan;
 use crate::lab::report::{FULL_USE, LEAST_USE, digits};
-use crate::state::{Port, REACTION_BUCKETS, Snapshot};
+use crate::state::{Port, REACTION_BOUNDS_US, Snapshot};
 
 /// The largest error of a share that passes, absolute: pauses of milliseconds make the shares coarser than in `ets`.
 pub(super) const TOLERANCE: f64 = 0.02;
@@ -232,7 +232,8 @@ fn p99(buckets: &[u64]) -> Option<u64> {
         below += n;
         below * 100 >= all * 99
     })?;
-    (all > 0).then(|| 1 << bucket.min(REACTION_BUCKETS))
+    // Later than the last bound there is no better answer than that.
+    (all > 0).then(|| REACTION_BOUNDS_US[bucket.min(REACTION_BOUNDS_US.len() - 1)])
 }
 
 /// Lossless frames that went missing where none may.

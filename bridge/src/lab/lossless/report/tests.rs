@@ -170,7 +170,7 @@ fn json_begins_as_promised() {
     assert!(text.starts_with(start), "{text}");
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["switches"][1]["ports"][0]["xoff_sent"], 7);
-    assert_eq!(value["switches"][1]["reaction_p99_us"], 16);
+    assert_eq!(value["switches"][1]["reaction_p99_us"], 15);
     assert_eq!(value["switches"][0]["reaction_p99_us"], serde_json::Value::Null);
     assert_eq!(value["promise"], "sockets");
 }
