@@ -3,6 +3,7 @@
 pub mod arena;
 pub mod cli;
 pub mod control;
+pub mod dcbx;
 pub mod edge;
 pub mod lab;
 pub mod net;

@@ -4,6 +4,7 @@
 //! Handle --commands--> worker thread (owns switch, memory, ports)
 //!   ^                     |
 //!   +----- supervisor <-- events (device gone, link, loop)
+//!   +--- dcbx <--+        (links, LLDP frames)
 //! ```
 //! Opening a device may block and may need privilege, so it happens here, on a blocking thread. A port whose device
 //! vanishes is opened again when its interface is there again, or when its namespace is another one (a container that
@@ -23,6 +24,7 @@ use tokio::sync::{Mutex, oneshot};
 use tracing::{info, warn};
 
 use crate::arena::Arena;
+use crate::dcbx::{Agency, Identity, Output};
 use crate::edge;
 use crate::net::{Links, Netns, NetnsRef, in_netns};
 use crate::port::{self, OpenContext, Opened};
@@ -64,6 +66,7 @@ pub struct Handle {
     commands: Commands,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
     notes: Arc<Vec<(String, String)>>,
+    agency: Agency,
 }
 
 /// Where commands go.
@@ -116,7 +119,9 @@ impl Handle {
         let wake = Arc::new(wake);
         let burst = Time::from_micros(u64::from(config.bridge.stall_budget_us));
         let arena = Arena::new(config.bridge.buffer_bytes);
-        let switch = Switch::new(&config, &arena, Setting { seed: RandomState::new().hash_one(0), burst });
+        let identity = Identity::of(&config);
+        let seed = RandomState::new().hash_one(0);
+        let switch = Switch::new(&config, &arena, Setting { seed, identity: identity.number, burst });
         let line_rates = config.ports.iter().map(|p| p.line_rate.map(|r| Rate::from_bits_per_second(r.0)));
         let parts = Parts {
             switch,
@@ -141,16 +146,18 @@ impl Handle {
             })
             .map_err(|e| Error(format!("no thread for the worker: {e}")))?;
         let commands = Commands { queue, wake };
+        let agency = Agency::start(&config, identity, carry_out(commands.clone()));
         let notes = open_all(&config, &opener, &commands).await?;
         let handle = Handle {
             config: Arc::clone(&config),
             commands: commands.clone(),
             thread: Arc::new(Mutex::new(Some(thread))),
             notes: Arc::new(notes),
+            agency: agency.clone(),
         };
         // Its commands end with the worker, which ends its events: so this task ends too.
         let weak = Arc::downgrade(&handle.thread);
-        tokio::spawn(supervise(config, opener, commands, heard, weak));
+        tokio::spawn(supervise(config, opener, commands, heard, agency, weak));
         Ok(handle)
     }
 
@@ -164,12 +171,16 @@ impl Handle {
         &self.notes
     }
 
-    /// All counters of one moment.
+    /// All counters of one moment, and what LLDP and DCBX know then.
     ///
     /// # Errors
     /// When the worker has ended.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
-        self.commands.ask(Command::Snapshot).await
+        let mut snapshot = self.commands.ask(Command::Snapshot).await?;
+        for (port, lldp) in snapshot.ports.iter_mut().zip(self.agency.state().await) {
+            port.lldp = lldp;
+        }
+        Ok(snapshot)
     }
 
     /// The forwarding database.
@@ -180,12 +191,13 @@ impl Handle {
         self.commands.ask(Command::Fdb).await
     }
 
-    /// Ends the worker; what is queued is sent while that takes no longer than a moment, the rest is counted. Answers
-    /// the last snapshot.
+    /// Ends the worker: neighbours are told, what is queued is sent while that takes no longer than a moment, the rest is
+    /// counted. Answers the last snapshot.
     ///
     /// # Errors
     /// When the worker has ended already.
     pub async fn stop(&self) -> Result<Snapshot, Error> {
+        self.agency.goodbye().await;
         let last = self.commands.ask(Command::Stop).await?;
         if let Some(thread) = self.thread.lock().await.take()
             && let Ok(Err(_)) = tokio::task::spawn_blocking(move || thread.join()).await
@@ -193,6 +205,18 @@ impl Handle {
             return Err(Error("the worker ended by a panic: please report this".to_owned()));
         }
         Ok(last)
+    }
+}
+
+/// Takes to the worker what the agents want.
+fn carry_out(commands: Commands) -> impl Fn(Output) {
+    move |output| {
+        // A worker that has ended needs to know nothing more.
+        let _ = commands.send(match output {
+            Output::Send(port, frame) => Command::Originate(port, frame),
+            Output::Neighbors(port, macs) => Command::Neighbors(port, macs),
+            Output::Operate(port, operation) => Command::Operate(port, operation),
+        });
     }
 }
 
@@ -225,6 +249,7 @@ async fn supervise(
     opener: Arc<PortOpener>,
     commands: Commands,
     mut heard: UnboundedReceiver<Event>,
+    agency: Agency,
     alive: std::sync::Weak<Mutex<Option<JoinHandle<()>>>>,
 ) {
     let mut watch = tokio::time::interval(REOPEN);
@@ -236,6 +261,7 @@ async fn supervise(
                     continue;
                 }
                 // The last handle is gone without `stop`: nobody can ask any more.
+                agency.goodbye().await;
                 let _ = commands.ask(Command::Stop).await;
                 return;
             }
@@ -246,11 +272,19 @@ async fn supervise(
             Event::Closed(id, reason) => {
                 let port = port(id);
                 warn!(port = port.name, reason, "the device is gone; the port is down until it is back");
+                agency.link(id, false);
                 let (port, opener, commands) = (port.clone(), Arc::clone(&opener), commands.clone());
                 tokio::spawn(reopen(id, port, opener, commands));
             }
-            Event::Link(id, Link::Up) => info!(port = port(id).name, "link up"),
-            Event::Link(id, Link::Down(reason)) => info!(port = port(id).name, reason, "link down"),
+            Event::Link(id, Link::Up) => {
+                info!(port = port(id).name, "link up");
+                agency.link(id, true);
+            }
+            Event::Link(id, Link::Down(reason)) => {
+                info!(port = port(id).name, reason, "link down");
+                agency.link(id, false);
+            }
+            Event::Lldp(frame) => agency.frame(frame),
             Event::Loop(Finding::Held { held, from, by }) => warn!(
                 port = port(held).name,
                 "loop: what {} sent came back by {}; {} is held until the loop is gone",

@@ -3,6 +3,8 @@
 //!
 //! The control API serves it as JSON, `dcbridge show` prints it, `/metrics` renders it. Nothing here computes.
 
+pub mod lldp;
+
 use serde::{Deserialize, Serialize};
 
 /// Units (what a device read or wrote at once: a frame or a superframe), frames (on the wire: the segments of a
@@ -146,7 +148,7 @@ pub struct Port {
     pub tx: Count,
     /// Received frames that the switch itself used up (LLDP, PFC, probes).
     pub consumed: Count,
-    /// Frames that the switch itself made and queued for this port (probes).
+    /// Frames that the switch itself made for this port (probes, LLDP, flow control).
     pub originated: Count,
     /// Extra copies made of frames that arrived here (a flood to n ports makes n - 1).
     pub copies: Count,
@@ -158,8 +160,10 @@ pub struct Port {
     pub queued: Count,
     /// By priority, 0 to 7: arrivals by the priority the switch gave, departures, queues.
     pub priorities: Vec<PriorityState>,
-    /// By traffic class.
+    /// By traffic class, as they hold now.
     pub classes: Vec<ClassState>,
+    /// LLDP and DCBX; `None`: the port does not speak LLDP. Of the moment in which it was asked for, not of the books'.
+    pub lldp: Option<lldp::PortLldp>,
 }
 
 /// Flow-control frames of a port, beside those that are counted by priority.
@@ -244,7 +248,7 @@ pub struct ClassState {
     pub tsa: String,
     /// Bitmap of its priorities.
     pub priorities: u8,
-    /// Configured share of what strict classes leave, 0 to 1; `None` for strict classes.
+    /// Share of what strict classes leave, 0 to 1, as configured or as DCBX has settled it; `None` for strict classes.
     pub target_share: Option<f64>,
     /// Sent.
     pub tx: Count,

@@ -8,7 +8,8 @@ use std::fmt::{self, Display, Formatter};
 use serde::Serialize;
 
 use crate::model::{
-    BitRate, Bridge, Config, Maps, Metrics, Policy, Port, StaticEntry, TrafficClass, Trust, Watchdog, Worker,
+    BitRate, Bridge, Config, Dcbx, Lldp, Maps, Metrics, Policy, Port, StaticEntry, TrafficClass, Trust,
+    Watchdog, Worker,
 };
 use crate::units::{ByteSize, Microseconds};
 
@@ -121,8 +122,18 @@ impl Change {
 /// Lists what `new` changes of `old`; empty when nothing does. The order of ports in the file is
 /// no difference.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
-    let Config { bridge, worker, metrics, traffic_classes, policies, maps, ports, static_entries, watchdog } =
-        old;
+    let Config {
+        bridge,
+        worker,
+        metrics,
+        traffic_classes,
+        policies,
+        maps,
+        ports,
+        static_entries,
+        watchdog,
+        lldp,
+    } = old;
     let mut changes = Vec::new();
     for (section, settings) in [
         ("bridge", bridge_settings(bridge, &new.bridge)),
@@ -130,6 +141,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         ("metrics", metrics_settings(metrics, &new.metrics)),
         ("map", map_settings(maps, &new.maps)),
         ("pfc_watchdog", watchdog_settings(*watchdog, new.watchdog)),
+        ("lldp", lldp_settings(*lldp, new.lldp)),
     ] {
         if !settings.is_empty() {
             changes.push(Change::Switch { section, settings });
@@ -306,6 +318,17 @@ fn watchdog_settings(old: Option<Watchdog>, new: Option<Watchdog>) -> Vec<Settin
     s.0
 }
 
+fn lldp_settings(old: Lldp, new: Lldp) -> Vec<Setting> {
+    let Lldp { enabled, tx_interval_seconds, hold, fast_start, neighbor_limit } = old;
+    let mut s = Settings(Vec::new());
+    s.add("enabled", enabled, new.enabled);
+    s.add("tx_interval", tx_interval_seconds, new.tx_interval_seconds);
+    s.add("hold", hold, new.hold);
+    s.add("fast_start", fast_start, new.fast_start);
+    s.add("neighbor_limit", neighbor_limit, new.neighbor_limit);
+    s.0
+}
+
 fn policy_settings(old: &Policy, new: &Policy) -> Vec<Setting> {
     let Policy { name: _, precedence, any_of, priority } = old;
     let show = |any_of: &[crate::model::Match]| {
@@ -336,6 +359,8 @@ fn port_settings(old: &Port, new: &Port) -> Vec<Setting> {
         cable_metres,
         peer_reaction,
         headroom_bytes,
+        lldp,
+        dcbx,
     } = old;
     let marks = |trust: &[Trust]| {
         let marks: Vec<_> = trust.iter().map(ToString::to_string).collect();
@@ -358,6 +383,8 @@ fn port_settings(old: &Port, new: &Port) -> Vec<Setting> {
     s.add("peer_reaction", peer_reaction, new.peer_reaction);
     let headroom = |bytes: Option<u64>| or(bytes.map(ByteSize), "calculated");
     s.add("headroom", headroom(*headroom_bytes), headroom(new.headroom_bytes));
+    s.add("lldp", lldp, new.lldp);
+    s.add("dcbx", or::<Dcbx>(*dcbx, "off"), or(new.dcbx, "off"));
     s.0
 }
 

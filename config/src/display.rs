@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::model::{
-    FlowControl, IpPrefix, Match, PeerReaction, Poll, PortKind, PortVlan, PrioritySet, QueueLimit,
-    Scheduling, StaticEntry, StreamEndpoint, Trust, Tsa, WatchdogAction,
+    Dcbx, DcbxMode, DcbxRole, FlowControl, IpPrefix, Match, MultiPeer, PeerReaction, Poll, PortKind,
+    PortVlan, PrioritySet, QueueLimit, Scheduling, StaticEntry, StreamEndpoint, Trust, Tsa, WatchdogAction,
 };
 use crate::schema::network::show_mac;
 use crate::units::{ByteSize, Microseconds};
@@ -69,6 +69,27 @@ impl Display for FlowControl {
                 write!(f, "pfc receive {} transmit {}", set(receive), set(transmit))
             }
         }
+    }
+}
+
+impl Display for Dcbx {
+    /// `auto` or `cee, willing, role auto-upstream, keep-first`: what differs from the default is named.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { mode, willing, role, multi_peer } = self;
+        f.write_str(match mode {
+            DcbxMode::Auto => "auto",
+            DcbxMode::Ieee => "ieee",
+            DcbxMode::Cee => "cee",
+            DcbxMode::Cin => "cin",
+        })?;
+        f.write_str(if *willing { ", willing" } else { "" })?;
+        f.write_str(match role {
+            DcbxRole::Manual => "",
+            DcbxRole::AutoUpstream => ", role auto-upstream",
+            DcbxRole::AutoDownstream => ", role auto-downstream",
+            DcbxRole::ConfigurationSource => ", role configuration-source",
+        })?;
+        f.write_str(if *multi_peer == MultiPeer::KeepFirst { ", keep-first" } else { "" })
     }
 }
 

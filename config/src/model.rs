@@ -4,11 +4,15 @@
 //! this room knows TOML, and nothing here has an "unset" state that a reader would have to
 //! interpret; defaults were applied.
 
+mod dcbx;
+
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Serialize;
+
+pub use dcbx::{Dcbx, DcbxMode, DcbxRole, Lldp, MultiPeer};
 
 /// A bit rate in bits per second. `None` in an `Option<BitRate>` means "no limit".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -39,6 +43,8 @@ pub struct Config {
     pub static_entries: Vec<StaticEntry>,
     /// `[pfc_watchdog]`; `None`: off.
     pub watchdog: Option<Watchdog>,
+    /// `[lldp]`
+    pub lldp: Lldp,
 }
 
 /// Settings of the switch as a whole.
@@ -273,6 +279,10 @@ pub struct Port {
     pub peer_reaction: PeerReaction,
     /// Headroom of each lossless priority in bytes; `None`: as calculated (see [`crate::port_headroom`]).
     pub headroom_bytes: Option<u64>,
+    /// Whether the port speaks LLDP; false also where the switch does not.
+    pub lldp: bool,
+    /// DCBX; `None`: off, as it is without LLDP.
+    pub dcbx: Option<Dcbx>,
 }
 
 /// Which pauses a port sends and obeys (802.1Q 36, 802.3 annex 31B).

@@ -8,7 +8,7 @@ use dcbridge_scheduler::headroom::{Headroom, LinkModel, Reaction, headroom};
 use dcbridge_scheduler::time::{Rate, Time};
 use serde::Serialize;
 
-use crate::model::{BitRate, Config, PeerReaction, Port, PortKind};
+use crate::model::{BitRate, Config, FlowControl, PeerReaction, Port, PortKind};
 
 /// Bytes of a buffer cell, the unit in which the buffer is accounted.
 pub const CELL_BYTES: u32 = 256;
@@ -58,9 +58,11 @@ impl BufferPlan {
 /// The calculated headroom of each lossless priority group of a port, without what its device adds (a ring that empties
 /// after its gate was closed); `None` when no group of it pauses anyone.
 pub fn port_headroom(config: &Config, port: &Port) -> Option<Headroom> {
-    if port.pausing(config.lossless_priorities()).is_empty() {
-        return None;
-    }
+    (!port.pausing(config.lossless_priorities()).is_empty()).then(|| link_headroom(port))
+}
+
+/// The same for a priority that would be lossless at a port, whether one is or not.
+fn link_headroom(port: &Port) -> Headroom {
     let bits_per_second = port.line_rate.unwrap_or(UNLIMITED).0;
     let frame = port.max_frame();
     let rate = Rate::from_bits_per_second(bits_per_second);
@@ -71,7 +73,7 @@ pub fn port_headroom(config: &Config, port: &Port) -> Option<Headroom> {
         // Frames go one by one; the calculator takes the longest.
         _ => 0,
     };
-    Some(headroom(&LinkModel {
+    headroom(&LinkModel {
         bits_per_second,
         max_frame: frame,
         own_piece: piece,
@@ -83,16 +85,35 @@ pub fn port_headroom(config: &Config, port: &Port) -> Option<Headroom> {
         },
         residual: 0,
         cell: CELL_BYTES,
-    }))
+    })
 }
 
 /// The headroom that each lossless priority group of a port has, in bytes of whole cells: as configured, else as
 /// calculated; 0 when no group of it pauses anyone.
 pub fn group_headroom(config: &Config, port: &Port) -> u64 {
-    let Some(calculated) = port_headroom(config, port) else {
+    if port.pausing(config.lossless_priorities()).is_empty() { 0 } else { lossless_headroom(port) }
+}
+
+/// The headroom that a lossless priority group of a port gets, in bytes of whole cells, whether it has one by
+/// configuration or not.
+pub fn lossless_headroom(port: &Port) -> u64 {
+    let calculated = || u64::from(link_headroom(port).cells) * u64::from(CELL_BYTES);
+    port.headroom_bytes.map_or_else(calculated, cells)
+}
+
+/// How many priorities can be lossless at a port at once, by what DCBX may teach it: those of the configuration, and as
+/// many more as the buffer has headroom for when every port that learns takes its part. 0 where the port has no PFC.
+pub fn lossless_capacity(config: &Config, port: &Port) -> u8 {
+    if !matches!(port.flow_control, FlowControl::Pfc { .. }) {
         return 0;
-    };
-    port.headroom_bytes.map_or(u64::from(calculated.cells) * u64::from(CELL_BYTES), cells)
+    }
+    let learning = config.ports.iter().filter(|port| port.dcbx.is_some_and(|dcbx| dcbx.may_learn())).count();
+    let shared = config.ports.len() as u64 * u64::from(SUPERFRAME);
+    let taken = BufferPlan::of(config).taken().saturating_add(shared);
+    let room = config.bridge.buffer_bytes.saturating_sub(taken) / learning.max(1) as u64;
+    let group = lossless_headroom(port) + cells(2 * u64::from(port.max_frame()));
+    let configured = port.pausing(config.lossless_priorities()).len() as u64;
+    (configured + room / group.max(1)).min(8) as u8
 }
 
 /// Bytes of the cells that `bytes` occupy.
@@ -142,6 +163,18 @@ mod tests {
         assert_eq!(plan.reserved_bytes, 6 * (2 * 9022_u64).next_multiple_of(256));
         assert_eq!(plan.headroom_bytes, 6 * group_headroom(&config, &config.ports[0]));
         assert_eq!(plan.taken() + plan.shared_bytes.expect("room"), 12_000_000);
+    }
+
+    #[test]
+    fn a_port_can_learn_as_many_lossless_priorities_as_the_buffer_has_headroom_for() {
+        let capacity = |defaults: &str, ports| {
+            let config = config(defaults, ports, "[3]");
+            lossless_capacity(&config, &config.ports[0])
+        };
+        assert_eq!(capacity("line_rate = \"1Gbit\"", 2), 8);
+        assert_eq!(capacity("flow_control = \"off\"\ndcbx = { willing = true }", 2), 0);
+        assert_eq!(capacity("headroom = \"2MB\"\ndcbx = { willing = true }", 2), 1 + 1);
+        assert_eq!(capacity("headroom = \"2MB\"\ndcbx = { willing = true }", 5), 1);
     }
 
     #[test]

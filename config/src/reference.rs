@@ -104,6 +104,7 @@ fn heading(header: &str) -> String {
     match word {
         "match" => "## `match` of a policy".to_owned(),
         "vlan" => "## `vlan` of a port".to_owned(),
+        "dcbx" => "## `dcbx` of a port".to_owned(),
         _ => format!("## {word}"),
     }
 }

@@ -42,6 +42,14 @@ fn a_setting_of_every_kind_is_told_with_its_effect() {
             "port tap0: peer_reaction hardware -> 150us, headroom 200KB -> 2MB",
             Effect::Live,
         ),
+        ("tx_interval = 10", "", "lldp: tx_interval 10 -> 30", Effect::Live),
+        ("lldp = false", "", "port tap1: lldp false -> true, dcbx off -> auto", Effect::Live),
+        (
+            "willing = true, role = \"manual\"",
+            "role = \"auto-upstream\"",
+            "port tap0: dcbx ieee, willing, keep-first -> ieee, role auto-upstream, keep-first",
+            Effect::Live,
+        ),
         ("jumbo_packet = 9014", "mtu = 1500", "port tap0: mtu 9000 -> 1500", Effect::Live),
         (
             "unix:/run/vm1.sock",

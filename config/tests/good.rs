@@ -194,3 +194,23 @@ fn classes_without_bandwidth_share_what_is_left() {
     let shares: Vec<_> = config.traffic_classes.iter().map(|class| class.bandwidth).collect();
     assert_eq!(shares, [31, 35, 34]);
 }
+
+#[test]
+fn dcbx_is_on_and_not_willing_unless_the_file_says_otherwise() {
+    let text = "[defaults]\ndcbx = { willing = true }\n[[port]]\nname = 'a'\n[[port]]\nname = 'b'\n\
+                dcbx = { role = 'auto-downstream' }\n[[port]]\nname = 'c'\nlldp = false\n[[port]]\nname = 'd'\n\
+                dcbx = { mode = 'off' }\n";
+    let shown = |text: &str| {
+        let (config, findings) = parse(text, "f").expect("legal");
+        assert_eq!(findings, []);
+        let dcbx = config.ports.iter().map(|p| p.dcbx.map_or("off".to_owned(), |d| d.to_string()));
+        (config.ports[0].flow_control, dcbx.collect::<Vec<_>>())
+    };
+    let (flow, dcbx) = shown(text);
+    assert_eq!(dcbx, ["auto, willing", "auto, role auto-downstream", "off", "off"]);
+    let none = PrioritySet(0);
+    let pfc = FlowControl::Pfc { receive: none, transmit: none };
+    assert_eq!(flow, pfc, "a port that may learn lossless priorities can pause");
+    let (flow, dcbx) = shown("[[port]]\nname = 'a'\n[[port]]\nname = 'b'\n");
+    assert_eq!((flow, dcbx), (FlowControl::Off, vec!["auto".to_owned(), "auto".to_owned()]));
+}

@@ -59,21 +59,26 @@ pub struct ClassConfig {
     pub min_rate: Option<Rate>,
     /// Never faster than this.
     pub max_rate: Option<Rate>,
-    /// Limit of each of its queues.
+}
+
+impl Default for ClassConfig {
+    fn default() -> Self {
+        ClassConfig { tsa: Tsa::Ets { weight: 100 }, min_rate: None, max_rate: None }
+    }
+}
+
+/// The queue of one priority at a port. It belongs to the priority, not to its class: a remapping moves no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// How much it may hold. Frames whose priority group is lossless are limited where they come in, and not here.
     pub limit: QueueLimit,
     /// Frames that wait longer are stale: `Scheduler::stale` hands them out to be dropped.
     pub lifetime: Option<Time>,
 }
 
-impl Default for ClassConfig {
+impl Default for QueueConfig {
     fn default() -> Self {
-        ClassConfig {
-            tsa: Tsa::Ets { weight: 100 },
-            min_rate: None,
-            max_rate: None,
-            limit: QueueLimit::Dynamic(0),
-            lifetime: None,
-        }
+        QueueConfig { limit: QueueLimit::Dynamic(0), lifetime: None }
     }
 }
 
@@ -84,6 +89,8 @@ pub struct ClassTable {
     pub classes: [ClassConfig; 8],
     /// Class number of each priority (0 to 7).
     pub class_of: [u8; 8],
+    /// By priority.
+    pub queues: [QueueConfig; 8],
 }
 
 /// One egress port.

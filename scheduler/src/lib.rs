@@ -27,7 +27,7 @@ mod tests;
 use alloc::vec::Vec;
 
 pub use buffer::GroupUse;
-pub use config::{ClassConfig, ClassTable, GroupConfig, PortConfig, QueueLimit, Tsa};
+pub use config::{ClassConfig, ClassTable, GroupConfig, PortConfig, QueueConfig, QueueLimit, Tsa};
 pub use ids::{FrameId, PortId, Priority};
 pub use port::{Backlog, Grant};
 pub use queue::Shape;
@@ -112,9 +112,13 @@ impl Scheduler {
         let egress = &mut self.ports[port.index()];
         let group = group(meta.ingress, meta.arrival);
         self.buffer.fits(meta.id, meta.cells, group)?;
-        let class = egress.class_of(meta.priority);
-        let limit = self.limits[port.index()].classes[class as usize].limit.cells(self.buffer.shared_free());
-        if egress.cells(meta.priority).saturating_add(u32::from(meta.cells)) > limit {
+        let queue = &self.limits[port.index()].queues[meta.priority.index()];
+        let limit = queue.limit.cells(self.buffer.shared_free());
+        let full = egress.cells(meta.priority).saturating_add(u32::from(meta.cells)) > limit;
+        // What is lossless is limited where it comes in, by pausing its sender (802.1Q 36).
+        let limited_at_ingress =
+            || meta.arrival == meta.priority && self.buffer.group_config(group).is_some();
+        if full && !limited_at_ingress() {
             return Err(Refused::QueueFull);
         }
         let entry = Entry { id: meta.id, shape: meta.shape, cells: meta.cells, since: now };

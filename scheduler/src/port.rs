@@ -117,9 +117,7 @@ impl Port {
     }
 
     fn set_lifetimes(&mut self, config: &PortConfig) {
-        let table = &config.classes;
-        self.lifetimes =
-            table.class_of.map(|c| table.classes[usize::from(c & 7)].lifetime.unwrap_or(Time::NEVER));
+        self.lifetimes = config.classes.queues.map(|queue| queue.lifetime.unwrap_or(Time::NEVER));
         let is_mortal = |p: &usize| self.lifetimes[*p] != Time::NEVER;
         self.mortal = (0..8).filter(is_mortal).fold(0, |mask, p| mask | 1 << p);
     }

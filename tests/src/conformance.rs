@@ -13,9 +13,11 @@ pub enum Tested {
     Virtual(&'static str),
     /// On real interfaces: a file in `tests/tests/interfaces/`.
     Real(&'static str),
+    /// On real interfaces, against a peer that speaks DCBX: a file in `tests/tests/dcbx/`.
+    Peer(&'static str),
 }
 
-use Tested::{Real, Virtual};
+use Tested::{Peer, Real, Virtual};
 
 impl Tested {
     /// The file, from the directory of this crate.
@@ -23,6 +25,7 @@ impl Tested {
         match self {
             Virtual(file) => format!("tests/conformance/{file}"),
             Real(file) => format!("tests/interfaces/{file}"),
+            Peer(file) => format!("tests/dcbx/{file}"),
         }
     }
 }
@@ -146,9 +149,12 @@ pub const SECTIONS: &[(&str, &[Line])] = &[
         line("stop-flushes", "What is queued when the switch ends is sent or counted.", "exact", &[Real("robustness.rs")]),
     ]),
     ("DCBX", &[
-        line("dcbx-matrix", "Every cell of {IEEE, CEE} x {willing, not} x {peer willing, not} against a real peer.", "exact", NOT_YET),
-        line("dcbx-peer-lost", "TTL 0, TTL run out, link down: back to the local configuration.", "1 s", NOT_YET),
-        line("dcbx-malformed", "Malformed TLVs of every kind are counted; the local configuration is kept.", "exact", NOT_YET),
+        line("dcbx-matrix", "Every cell of {IEEE, CEE, CIN} x {willing, not} x {peer willing, not} against a real peer: both ends' operational values are what the rules say.", "exact, within 5 s", &[Peer("lldpad.rs")]),
+        line("dcbx-peer-lost", "TTL 0, TTL run out, link down: back to the local configuration.", "1 s; link down 2 s, of which the kernel takes up to 1", &[Peer("lldpad.rs")]),
+        line("dcbx-malformed", "Malformed TLVs of every kind are counted; the local configuration is kept.", "exact", &[Peer("load.rs")]),
+        line("dcbx-renegotiation", "Classes, shares and PFC change under a gigabit of traffic: nothing is lost, and shares follow within 2 s.", "1 %", &[Peer("load.rs")]),
+        line("dcbx-flaps", "30 flaps of the link leave no trace.", "exact", &[Peer("lldpad.rs")]),
+        line("lldp-flood", "100 000 LLDP frames a second of unknown neighbours: the peer is kept, memory is bounded, data keeps 95 % of its rate.", "5 %", &[Peer("load.rs")]),
     ]),
 ];
 
@@ -168,6 +174,9 @@ pub fn document() -> String {
          machine, without privilege: `cargo test -p dcbridge-tests --test conformance`.\n\
          - *real interfaces*: the program on TAPs between namespaces (root): \
          `cargo test -p dcbridge-tests --test interfaces -- --test-threads=1`.\n\
+         - *real peer*: the program against the real `lldpad`, and against a peer that changes its mind under load (root; \
+         the tool that runs `lldpad` is named by `LLDPAD_PEER`): \
+         `cargo test -p dcbridge-tests --test dcbx -- --test-threads=1`.\n\
          - *not yet*: the switch does not do it, or nobody has tested it.\n\n\
          The lines of PFC and its watchdog are tested at 10, 100 and 400 Gbit/s wherever a rate can matter.\n\n\
          `./tests/run` runs both; a line that is listed as passing and fails stops it.\n",
@@ -196,6 +205,7 @@ fn status(line: &Line) -> String {
         let kind = match tested {
             Virtual(_) => "virtual time",
             Real(_) => "real interfaces",
+            Peer(_) => "real peer",
         };
         format!("[{kind}](../tests/{})", tested.path())
     };

@@ -357,7 +357,8 @@ struct World {
 pub fn run(seed: u64, frames: u64) -> Seen {
     let config = Arc::new(config(CONFIG));
     let mut arena = Arena::new(config.bridge.buffer_bytes);
-    let mut switch = Switch::new(&config, &arena, Setting { seed, burst: Time::from_millis(5) });
+    let mut switch =
+        Switch::new(&config, &arena, Setting { seed, identity: seed, burst: Time::from_millis(5) });
     for port in switch.ports() {
         switch.attach(port, Attachment::plain(true));
         switch.set_link(port, true, &mut arena, Time::ZERO);

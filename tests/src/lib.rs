@@ -2,10 +2,12 @@
 
 pub mod conformance;
 pub mod copyloop;
+pub mod dcbx_peer;
 pub mod forward;
 pub mod fuzz;
 pub mod host;
 pub mod live;
+pub mod lldpad;
 pub mod load;
 pub mod packet;
 pub mod privilege;

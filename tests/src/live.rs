@@ -26,7 +26,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Hosts behind TAP ports with these names and settings, joined by `program`. `sections` has the classes.
+    /// Hosts behind TAP ports with these names and settings, joined by `program`. `sections` has the classes. Hosts count
+    /// every frame, so LLDP is off unless `sections` has something to say about it.
     ///
     /// # Panics
     /// When it can't be made.
@@ -36,6 +37,9 @@ impl Network {
             .map(|(number, (name, _))| Host::new(name, number).unwrap_or_else(|e| panic!("{e}")))
             .collect();
         let mut text = sections.to_owned();
+        if !text.contains("[lldp]") {
+            text.push_str("\n[lldp]\nenabled = false\n");
+        }
         for (host, (name, settings)) in hosts.iter().zip(ports) {
             // The child enters our namespaces by our descriptors.
             let netns = host.netns_path().replace("self", &std::process::id().to_string());

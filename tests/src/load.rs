@@ -33,7 +33,7 @@ impl SchedulerLoad {
         let mut classes = ClassTable::default();
         for n in 0..8 {
             classes.classes[n].tsa = if n == 7 { Tsa::Strict } else { Tsa::Ets { weight: 10 + n as u8 } };
-            classes.classes[n].limit = QueueLimit::Buffer;
+            classes.queues[n].limit = QueueLimit::Buffer;
             classes.class_of[n] = n as u8;
         }
         let port = PortConfig {
@@ -112,7 +112,7 @@ impl SwitchLoad {
         );
         let config = Arc::new(config(&text));
         let mut arena = Arena::new(config.bridge.buffer_bytes);
-        let mut switch = Switch::new(&config, &arena, Setting { seed: 1, burst: Time::ZERO });
+        let mut switch = Switch::new(&config, &arena, Setting { seed: 1, identity: 1, burst: Time::ZERO });
         for port in switch.ports() {
             switch.attach(port, Attachment::plain(true));
             switch.set_link(port, true, &mut arena, Time::ZERO);

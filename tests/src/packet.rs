@@ -24,17 +24,26 @@ impl PacketSocket {
     /// # Errors
     /// What the kernel says.
     pub fn open(index: u32) -> io::Result<PacketSocket> {
-        let all = (libc::ETH_P_ALL as u16).to_be();
+        PacketSocket::open_for(index, libc::ETH_P_ALL as u16)
+    }
+
+    /// The same for frames of one ethertype only.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn open_for(index: u32, ethertype: u16) -> io::Result<PacketSocket> {
+        let protocol = ethertype.to_be();
         // SAFETY: socket takes three integers and answers a new descriptor.
-        let fd =
-            unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, i32::from(all)) };
+        let fd = unsafe {
+            libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, i32::from(protocol))
+        };
         Errno::result(fd)?;
         // SAFETY: the descriptor was just made for us.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         // SAFETY: a sockaddr_ll of zeroes is a valid one.
         let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = all;
+        address.sll_protocol = protocol;
         address.sll_ifindex = index as i32;
         // SAFETY: the pointer is to a sockaddr_ll of the given length that outlives the call.
         let bound = unsafe {

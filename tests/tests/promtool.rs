@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use dcbridge::control::metrics::{Exporter, METRICS};
 use dcbridge::control::sampler::Shares;
+use dcbridge::state::lldp::{Dcbx, Ets, Pfc, PortLldp, Values};
 use dcbridge::state::{ClassState, Count, Drop, GroupState, Port, PriorityState, Snapshot, Worker};
 use serde_json::{Value, json};
 
@@ -32,8 +33,15 @@ fn port(name: &str, wire_bytes: u64) -> Port {
             })
             .collect(),
         classes: vec![class("a \"quoted\" name", 0, 0x7f, Some(1.0)), class("first", 1, 0x80, None)],
+        lldp: Some(PortLldp { dcbx: Some(dcbx()), ..PortLldp::default() }),
         ..Port::default()
     }
+}
+
+fn dcbx() -> Dcbx {
+    let ets = Ets { class_of: vec![Some(0); 8], bandwidth: vec![100; 1], ..Ets::default() };
+    let operational = Values { ets: Some(ets), pfc: Some(Pfc::default()), applications: Vec::new() };
+    Dcbx { mode: "auto".to_owned(), operational, ..Dcbx::default() }
 }
 
 fn snapshot(wire_bytes: u64) -> Snapshot {

@@ -29,6 +29,8 @@ pub const PATHS: &[(&str, &str)] = &[
     ("/v1/queues", "the queues: one per port and priority"),
     ("/v1/fdb", "the forwarding database"),
     ("/v1/drops", "drop counters that are not zero, with their reasons"),
+    ("/v1/lldp", "LLDP of every port that speaks it: counters and neighbours"),
+    ("/v1/dcbx", "DCBX of every port: capability, local, peer and operational values, and why"),
     ("/v1/config", "the configuration that runs, with all defaults"),
     ("/v1/version", "program, version, name of the switch, process"),
 ];
@@ -47,6 +49,8 @@ pub fn router<S: StateSource>(service: Arc<Service<S>>) -> Router {
         .route("/v1/queues", route(get(queues::<S>)))
         .route("/v1/fdb", route(get(fdb::<S>)))
         .route("/v1/drops", route(get(drops::<S>)))
+        .route("/v1/lldp", route(get(lldp::<S>)))
+        .route("/v1/dcbx", route(get(dcbx::<S>)))
         .route("/v1/config", route(get(config::<S>)))
         .route("/v1/version", route(get(version::<S>)))
         .fallback(unknown_path)
@@ -98,6 +102,14 @@ async fn fdb<S: StateSource>(State(service): Shared<S>) -> Result<Response, Fail
 
 async fn drops<S: StateSource>(State(service): Shared<S>) -> Result<Response, Failure> {
     Ok(json(&view::drops(&*service.snapshot().await?)))
+}
+
+async fn lldp<S: StateSource>(State(service): Shared<S>) -> Result<Response, Failure> {
+    Ok(json(&view::lldp(&*service.snapshot().await?)))
+}
+
+async fn dcbx<S: StateSource>(State(service): Shared<S>) -> Result<Response, Failure> {
+    Ok(json(&view::dcbx(&*service.snapshot().await?)))
 }
 
 async fn config<S: StateSource>(State(service): Shared<S>) -> Response {

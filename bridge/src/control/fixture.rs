@@ -3,10 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use dcbridge_config::{Bridge, Config, Maps, Metrics, Poll, Scheduling};
+use dcbridge_config::{Bridge, Config, Lldp, Maps, Metrics, Poll, Scheduling};
 
 use super::source::StateSource;
 use crate::runtime::Error;
+use crate::state::lldp::{
+    Application, Capability, Dcbx, Ets, LldpCounters, Neighbor, Peer, Pfc, PortLldp, Standing, Values,
+};
 use crate::state::{
     Buffer, ClassState, Count, Drop, FdbEntry, FdbSummary, GroupState, Port, PriorityState, Snapshot, Worker,
 };
@@ -60,6 +63,7 @@ pub(crate) fn config() -> Config {
         worker: dcbridge_config::Worker { poll: Poll::Sleep, scheduling: Scheduling::Auto, cpu: None },
         metrics: Metrics { listen: None },
         watchdog: None,
+        lldp: Lldp { enabled: true, tx_interval_seconds: 30, hold: 4, fast_start: 4, neighbor_limit: 8 },
         traffic_classes: Vec::new(),
         policies: Vec::new(),
         maps: Maps {
@@ -178,7 +182,68 @@ fn busy_port() -> Port {
         queued: count(640),
         priorities,
         classes: classes([400_000, 600_000, 0]),
+        lldp: Some(lldp()),
         ..Port::default()
+    }
+}
+
+/// A willing port whose peer recommends 70 : 30 and PFC for 3 and 4.
+fn lldp() -> PortLldp {
+    let standing = |willing, source: &str| Standing { willing, active: true, source: source.to_owned() };
+    let values = |shares: [u8; 2], pfc, standing: Standing| {
+        let (mut bandwidth, mut tsa) = (vec![0; 8], vec!["strict".to_owned(); 8]);
+        for (tc, share) in [0, 3].into_iter().zip(shares) {
+            (bandwidth[tc], tsa[tc]) = (share, "ets".to_owned());
+        }
+        let class_of = [0, 0, 0, 3, 0, 5, 0, 0].map(Some).to_vec();
+        Values {
+            ets: Some(Ets { class_of, bandwidth, tsa, standing: standing.clone() }),
+            pfc: Some(Pfc { enabled: pfc, standing }),
+            applications: Vec::new(),
+        }
+    };
+    let app = |source: &str| Application {
+        selector: "ethertype".to_owned(),
+        protocol: 0x8906,
+        priority: 3,
+        source: source.to_owned(),
+    };
+    let theirs = values([70, 30], 0b1_1000, standing(Some(false), ""));
+    PortLldp {
+        mac: "02:aa:bb:cc:00:00".to_owned(),
+        counters: LldpCounters { frames_out: 12, frames_in: 9, ..LldpCounters::default() },
+        neighbors: vec![Neighbor {
+            mac: "02:00:00:00:00:09".to_owned(),
+            chassis: "02:00:00:00:00:09".to_owned(),
+            port: "eth0".to_owned(),
+            system_name: "storage1".to_owned(),
+            capabilities: vec!["station".to_owned()],
+            speaks_dcbx: true,
+            known_seconds: 65,
+            expires_seconds: 118,
+            ..Neighbor::default()
+        }],
+        dcbx: Some(Dcbx {
+            mode: "auto".to_owned(),
+            dialect: "IEEE".to_owned(),
+            role: "manual".to_owned(),
+            agreement: "differing".to_owned(),
+            capability: Capability { max_classes: 8, pfc_priorities: 8 },
+            local: values([40, 60], 0b1000, standing(Some(true), "")),
+            peer: Some(Peer {
+                name: "storage1".to_owned(),
+                mac: "02:00:00:00:00:09".to_owned(),
+                dialect: "IEEE".to_owned(),
+                values: Values { applications: vec![app("")], ..theirs.clone() },
+            }),
+            operational: Values {
+                applications: vec![app("peer")],
+                ..values([70, 30], 0b1_1000, standing(None, "peer"))
+            },
+            diagnosis: vec!["peer sends no Application VLAN TLV; the local value is used".to_owned()],
+            renegotiations: 2,
+            ..Dcbx::default()
+        }),
     }
 }
 

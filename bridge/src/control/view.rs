@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::sampler::Shares;
+use crate::state::lldp::{Dcbx, PortLldp};
 use crate::state::{ClassState, Count, Drop, FdbEntry, FdbSummary, PriorityState, Snapshot};
 
 /// `/v1/version`.
@@ -84,6 +85,43 @@ pub struct DropRow {
     /// Reason and amount.
     #[serde(flatten)]
     pub drop: Drop,
+}
+
+/// One row of `/v1/lldp`: a port that speaks LLDP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LldpRow {
+    /// Port name.
+    pub port: String,
+    /// Its agent: counters and neighbours. DCBX has rows of its own.
+    #[serde(flatten)]
+    pub lldp: PortLldp,
+}
+
+/// One row of `/v1/dcbx`: a port that has DCBX.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DcbxRow {
+    /// Port name.
+    pub port: String,
+    /// Its four views, and why they are what they are.
+    #[serde(flatten)]
+    pub dcbx: Dcbx,
+}
+
+/// The ports that speak LLDP.
+pub fn lldp(snapshot: &Snapshot) -> Vec<LldpRow> {
+    let row = |port: &crate::state::Port| {
+        let lldp = PortLldp { dcbx: None, ..port.lldp.clone()? };
+        Some(LldpRow { port: port.name.clone(), lldp })
+    };
+    snapshot.ports.iter().filter_map(row).collect()
+}
+
+/// The ports that have DCBX.
+pub fn dcbx(snapshot: &Snapshot) -> Vec<DcbxRow> {
+    let row = |port: &crate::state::Port| {
+        Some(DcbxRow { port: port.name.clone(), dcbx: port.lldp.as_ref()?.dcbx.clone()? })
+    };
+    snapshot.ports.iter().filter_map(row).collect()
 }
 
 /// The classes of every port.

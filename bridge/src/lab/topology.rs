@@ -172,6 +172,9 @@ pub fn port(name: &str, kind: PortKind, line_rate: Option<BitRate>) -> Port {
         cable_metres: 0,
         peer_reaction: PeerReaction::Hardware,
         headroom_bytes: None,
+        // Nobody in a lab listens, and every frame counts in it.
+        lldp: false,
+        dcbx: None,
     }
 }
 

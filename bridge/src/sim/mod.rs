@@ -132,7 +132,7 @@ impl Sim {
     pub fn add(&mut self, config: Config, seed: u64) -> NodeId {
         let config = Arc::new(config);
         let mut arena = Arena::new(config.bridge.buffer_bytes);
-        let mut switch = Switch::new(&config, &arena, Setting { seed, burst: Time::ZERO });
+        let mut switch = Switch::new(&config, &arena, Setting { seed, identity: seed, burst: Time::ZERO });
         for port in switch.ports() {
             switch.attach(port, Attachment::plain(true));
             switch.set_link(port, true, &mut arena, self.now);
@@ -310,8 +310,23 @@ impl Sim {
         let (node_id, port) = at;
         let node = &mut self.nodes[node_id.0];
         let Some(frame) = node.switch.flow_frame(port, self.now) else { return };
-        node.switch.flow_sent(port, TxOutcome::Sent);
-        let wire = u64::from(dcbridge_scheduler::headroom::PFC_WIRE);
+        self.send_urgent(at, &frame);
+    }
+
+    /// Sends a frame of a switch's own, ahead of all data.
+    pub fn originate(&mut self, at: At, frame: &[u8]) {
+        let now = self.now;
+        self.nodes[at.0.0].switch.urgent_frame(at.1, frame.len(), now);
+        self.send_urgent(at, frame);
+        self.after(at.0);
+    }
+
+    /// A frame that goes through no queue, as soon as what is on the line has ended.
+    fn send_urgent(&mut self, at: At, frame: &[u8]) {
+        let (node_id, port) = at;
+        let node = &mut self.nodes[node_id.0];
+        node.switch.urgent_sent(port, frame.len(), TxOutcome::Sent);
+        let wire = u64::from(dcbridge_scheduler::wire_bytes(frame.len() as u32));
         let duration = node.rates[port.index()].map_or(Time::ZERO, |r| r.time_of(wire));
         let sent = node.busy[port.index()].max(self.now) + duration;
         node.busy[port.index()] = sent;

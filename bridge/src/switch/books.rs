@@ -41,6 +41,7 @@ reasons! {
     Oversize "oversize" "Longer than the MTU of the port it came by.",
     ReservedAddress "reserved_address" "Addressed to a group that a bridge never forwards (01-80-C2-00-00-0X).",
     MacControl "mac_control" "A MAC control frame at an address or with an opcode that is not ours.",
+    LldpLimit "lldp_limit" "More LLDP frames than a neighbour, or all strangers of a port, may send, or a longer one than LLDP allows.",
     Untagged "untagged" "Without a VLAN tag on a port that wants tags.",
     VlanFilter "vlan_filter" "Of a VLAN that the port does not carry.",
     LoopHeld "loop_held" "The port is held: the switch heard itself there.",

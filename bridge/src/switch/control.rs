@@ -21,8 +21,8 @@ pub const PROBE: u16 = 0x88B6;
 pub enum Control {
     /// PAUSE or PFC.
     Pause,
-    /// LLDP.
-    Lldp,
+    /// LLDP, from this source address.
+    Lldp([u8; 6]),
     /// A loop probe, perhaps our own.
     Probe,
     /// Nothing for us, and nothing to forward.
@@ -34,7 +34,7 @@ pub fn inspect(frame: &Frame) -> Option<Control> {
     if frame.dst[..5] == RESERVED && frame.dst[5] <= 0x0F {
         return Some(match (frame.dst[5], frame.ethertype) {
             (PAUSE, MAC_CONTROL) => Control::Pause,
-            (0x00 | 0x03 | 0x0E, LLDP) => Control::Lldp,
+            (0x00 | 0x03 | 0x0E, LLDP) => Control::Lldp(frame.src),
             _ => Control::Dropped(Reason::ReservedAddress),
         });
     }

@@ -75,6 +75,14 @@ pub struct Asked {
     pub times: [Time; 8],
 }
 
+/// Source address of what the switch itself sends at a port: locally administered, the same at every start as long as
+/// the identity is.
+pub fn source_address(identity: u64, port: u16) -> [u8; 6] {
+    let [a, b, c, ..] = identity.to_be_bytes();
+    let [hi, lo] = port.to_be_bytes();
+    [0x02, a, b, c, hi, lo]
+}
+
 struct PortFlow {
     config: FlowConfig,
     source: [u8; 6],
@@ -93,22 +101,18 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Of ports with these settings; `id` makes their source addresses.
-    pub fn new(configs: Vec<FlowConfig>, id: u64) -> Flow {
+    /// Of ports with these settings; `identity` makes their source addresses.
+    pub fn new(configs: Vec<FlowConfig>, identity: u64) -> Flow {
         let ports = configs
             .into_iter()
             .enumerate()
-            .map(|(n, config)| {
-                let [a, b, c, ..] = id.to_be_bytes();
-                let [hi, lo] = (n as u16).to_be_bytes();
-                PortFlow {
-                    config,
-                    source: [0x02, a, b, c, hi, lo],
-                    closed: 0,
-                    pending: 0,
-                    refresh_at: Time::NEVER,
-                    counters: FlowCounters::default(),
-                }
+            .map(|(n, config)| PortFlow {
+                config,
+                source: source_address(identity, n as u16),
+                closed: 0,
+                pending: 0,
+                refresh_at: Time::NEVER,
+                counters: FlowCounters::default(),
             })
             .collect();
         Flow { ports, urgent: Vec::new() }
@@ -122,6 +126,28 @@ impl Flow {
     /// How a port controls flow.
     pub fn config(&self, port: PortId) -> &FlowConfig {
         &self.ports[port.index()].config
+    }
+
+    /// Priorities whose pauses `port` obeys.
+    pub fn receives(&self, port: PortId) -> u8 {
+        match self.ports[port.index()].config.kind {
+            Kind::Off => 0,
+            Kind::Pause => 0xFF,
+            Kind::Pfc { receive, .. } => receive,
+        }
+    }
+
+    /// Replaces how `port` controls flow. Peers that are paused for a priority that is none of its any more are told to go
+    /// on, those of a new one whose gate is closed to stop.
+    pub fn set_kind(&mut self, port: PortId, kind: Kind) {
+        let flow = &mut self.ports[port.index()];
+        let before = flow.transmits();
+        flow.config.kind = kind;
+        let told = flow.closed & (before ^ flow.transmits());
+        if told != 0 {
+            flow.pending |= told;
+            self.urgent.push(port);
+        }
     }
 
     /// A gate closed or opened.

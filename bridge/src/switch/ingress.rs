@@ -36,7 +36,7 @@ impl Switch {
         let count = unit(u32::from(frame.shape.segs), frame.shape.bytes(0, frame.shape.segs));
         self.received(port, count, frame.shape.wire(0, frame.shape.segs));
         if let Some(control) = control::inspect(&frame)
-            && let Some(verdict) = self.control(port, control, &bytes[ETHERNET..], now)
+            && let Some(verdict) = self.control(port, control, bytes, now)
         {
             match verdict {
                 Ok(()) => {
@@ -64,12 +64,13 @@ impl Switch {
         &mut self,
         port: PortId,
         control: Control,
-        payload: &[u8],
+        bytes: &[u8],
         now: Time,
     ) -> Option<Result<(), Reason>> {
+        let payload = &bytes[ETHERNET..];
         match control {
             Control::Dropped(reason) => Some(Err(reason)),
-            Control::Lldp => Some(Ok(())),
+            Control::Lldp(source) => Some(self.lldp.receive(port, source, bytes, now)),
             Control::Pause => {
                 self.flow_control(port, payload, now);
                 Some(Ok(()))

@@ -2,13 +2,12 @@
 //! limits them.
 
 use dcbridge_scheduler::pfc::FRAME_LEN;
-use dcbridge_scheduler::{PortId, Priority, Time, wire_bytes};
+use dcbridge_scheduler::{PortId, Priority, Time};
 
-use super::books::{Reason, unit};
+use super::books::Reason;
 use super::watchdog::{Action, Sight, Storm};
 use super::{Gate, Switch};
 use crate::arena::Arena;
-use crate::port::TxOutcome;
 
 impl Switch {
     /// A PFC or PAUSE frame came.
@@ -91,22 +90,12 @@ impl Switch {
         self.flow.urgent.pop()
     }
 
-    /// The flow-control frame that `port` should send now. It goes before all data, and waits for nothing.
+    /// The flow-control frame that `port` should send now. It goes before all data, and waits for nothing. To be answered
+    /// by [`Switch::urgent_sent`].
     pub fn flow_frame(&mut self, port: PortId, now: Time) -> Option<[u8; FRAME_LEN]> {
         let frame = self.flow.frame(port, now)?;
-        self.scheduler.charge_line(port, wire_bytes(FRAME_LEN as u32), now);
+        self.urgent_frame(port, FRAME_LEN, now);
         Some(frame)
-    }
-
-    /// What became of a flow-control frame.
-    pub fn flow_sent(&mut self, port: PortId, outcome: TxOutcome) {
-        let count = unit(1, FRAME_LEN as u64);
-        let books = &mut self.books[port.index()];
-        books.originated.add(count);
-        match outcome {
-            TxOutcome::Sent => books.tx.add(count),
-            TxOutcome::Refused => books.tx_drops[Reason::DeviceRefused as usize].add(count),
-        }
     }
 
     /// Whether a port that stops its sender by not being read may be read: as long as no closed priority group has

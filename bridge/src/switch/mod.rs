@@ -16,8 +16,10 @@ pub mod fdb;
 pub mod flow;
 pub mod forward;
 mod ingress;
+pub mod lldp;
 mod loops;
 mod lossless;
+pub mod operation;
 pub mod parse;
 mod rewrite;
 mod snapshot;
@@ -36,8 +38,10 @@ use classify::Classifier;
 use fdb::Fdb;
 use flow::Flow;
 use forward::Forwarding;
+use lldp::Lldp;
 pub use loops::Finding;
 use loops::Loops;
+use operation::Operation;
 use rewrite::{Egress, Remembered};
 pub use table::{Attachment, PortFacts, Setting};
 use watchdog::{Storm, Watchdog};
@@ -60,6 +64,9 @@ pub struct Switch {
     frames: Vec<Remembered>,
     findings: Vec<Finding>,
     flow: Flow,
+    lldp: Lldp,
+    /// By port: what holds beside its configuration.
+    operations: Vec<Operation>,
     watchdog: Option<Watchdog>,
     storms: Vec<Storm>,
     gates: Vec<Gate>,

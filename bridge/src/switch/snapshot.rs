@@ -1,7 +1,7 @@
 //! The switch's part of the state: one moment, in which the books balance.
 
 use dcbridge_config as config;
-use dcbridge_scheduler::{Backlog, PortId, Priority, Time};
+use dcbridge_scheduler::{Backlog, PortId, Priority, Time, Tsa};
 
 use super::Switch;
 use super::books::{PortBooks, drops};
@@ -79,8 +79,35 @@ impl Switch {
             tx_drops: drops(&books.tx_drops),
             queued,
             priorities,
-            classes: self.config.traffic_classes.iter().map(|c| class_state(c, books)).collect(),
+            classes: self.class_states(port),
+            lldp: None,
         }
+    }
+
+    /// The classes that hold at a port: those of the configuration, and those that DCBX has put priorities into.
+    fn class_states(&self, port: PortId) -> Vec<ClassState> {
+        let (table, books) = (self.class_table(port), &self.books[port.index()]);
+        let members =
+            |tc: u8| (0..8).filter(|p| table.class_of[*p] & 7 == tc).fold(0u8, |set, p| set | 1 << p);
+        let state = |tc: u8| {
+            let configured = self.config.traffic_classes.iter().find(|class| class.tc == tc);
+            let counted = books.class_tx[usize::from(tc)].units > 0;
+            let used = configured.is_some() || members(tc) != 0;
+            let target_share = match table.classes[usize::from(tc)].tsa {
+                Tsa::Ets { weight } => used.then(|| f64::from(weight) / 100.0),
+                Tsa::Strict => None,
+            };
+            (used || counted).then(|| ClassState {
+                name: configured.map_or_else(|| format!("tc{tc}"), |class| class.name.clone()),
+                tc,
+                tsa: if target_share.is_some() { "ets" } else { "strict" }.to_owned(),
+                priorities: members(tc),
+                target_share,
+                tx: books.class_tx[usize::from(tc)],
+                tx_wire_bytes: books.class_wire[usize::from(tc)],
+            })
+        };
+        (0..8).filter_map(state).collect()
     }
 
     fn flow_state(&self, port: PortId) -> FlowState {
@@ -168,18 +195,5 @@ fn priority_state(books: &PortBooks, priority: Priority, backlog: Backlog) -> Pr
         paused_ns: backlog.paused_for.as_nanos(),
         pauses: backlog.pauses,
         group: GroupState::default(),
-    }
-}
-
-fn class_state(class: &config::TrafficClass, books: &PortBooks) -> ClassState {
-    let ets = class.tsa == config::Tsa::Ets;
-    ClassState {
-        name: class.name.clone(),
-        tc: class.tc,
-        tsa: if ets { "ets" } else { "strict" }.to_owned(),
-        priorities: class.priorities.0,
-        target_share: ets.then(|| f64::from(class.bandwidth) / 100.0),
-        tx: books.class_tx[usize::from(class.tc & 7)],
-        tx_wire_bytes: books.class_wire[usize::from(class.tc & 7)],
     }
 }

@@ -13,11 +13,13 @@
 //! What must not enter: opening devices, anything that blocks, formatting.
 
 mod care;
+mod own;
 mod reaction;
 mod receive;
 mod sys;
 mod transmit;
 
+use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -31,8 +33,10 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::arena::Arena;
+use crate::dcbx;
 use crate::port::{Interest, Link, Port, RxFrame, TxDesc, TxOutcome};
 use crate::state::{FdbEntry, Snapshot};
+use crate::switch::operation::Operation;
 use crate::switch::watchdog::Storm;
 use crate::switch::{Finding, Switch};
 use reaction::Reaction;
@@ -73,6 +77,12 @@ pub enum Command {
     Snapshot(oneshot::Sender<Snapshot>),
     /// The forwarding database.
     Fdb(oneshot::Sender<Vec<FdbEntry>>),
+    /// A frame of the switch's own, to leave by a port ahead of all data.
+    Originate(PortId, Vec<u8>),
+    /// Source addresses of the LLDP neighbours of a port.
+    Neighbors(PortId, Vec<[u8; 6]>),
+    /// What DCBX has settled at a port, to hold from the next batch on.
+    Operate(PortId, Operation),
     /// The end; answers the last snapshot.
     Stop(oneshot::Sender<Snapshot>),
 }
@@ -88,6 +98,8 @@ pub enum Event {
     Loop(Finding),
     /// The PFC watchdog.
     Storm(Storm),
+    /// An LLDP frame.
+    Lldp(dcbx::Frame),
 }
 
 struct Slot {
@@ -105,6 +117,8 @@ struct Slot {
     /// Not reading it stops its sender without loss.
     stops: bool,
     host_edge_drops: u64,
+    /// Frames of the switch's own for which the device had no room.
+    own: VecDeque<Vec<u8>>,
 }
 
 /// The worker.
@@ -132,6 +146,8 @@ pub struct Worker {
     /// Ports whose flow-control frame found the device full.
     delayed: Vec<PortId>,
     reaction: Reaction,
+    /// One clone for each LLDP frame that the control side has not looked at yet.
+    handed_over: Arc<()>,
     received: Vec<RxFrame>,
     descs: Vec<TxDesc>,
     grants: Vec<Grant>,
@@ -182,6 +198,7 @@ impl Worker {
                 queues: false,
                 stops: false,
                 host_edge_drops: 0,
+                own: VecDeque::new(),
             })
             .collect();
         Ok(Worker {
@@ -204,6 +221,7 @@ impl Worker {
             lossless: parts.lossless,
             delayed: Vec::new(),
             reaction: Reaction::default(),
+            handed_over: Arc::default(),
             received: Vec::with_capacity(RX_BATCH),
             descs: Vec::with_capacity(TX_BATCH),
             grants: Vec::with_capacity(TX_BATCH),
@@ -329,6 +347,9 @@ impl Worker {
                 Ok(Command::Fdb(answer)) => {
                     let _ = answer.send(self.switch.fdb_state(self.now()));
                 }
+                Ok(Command::Originate(id, frame)) => self.originate(id, frame),
+                Ok(Command::Neighbors(id, macs)) => self.switch.set_neighbors(id, &macs),
+                Ok(Command::Operate(id, operation)) => self.operate(id, operation),
                 Ok(Command::Stop(answer)) => {
                     self.farewell();
                     let _ = answer.send(self.snapshot());

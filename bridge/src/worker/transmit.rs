@@ -5,7 +5,7 @@ use std::time::Duration;
 use dcbridge_scheduler::{PortId, Time};
 
 use super::{Event, FAREWELL, OUTRUN, TX_BATCH, TX_LEAST_BYTES, TX_TURN_BYTES, Worker};
-use crate::port::{MAX_HEAD, TxDesc, TxOutcome, VnetHeader};
+use crate::port::TxOutcome;
 
 impl Worker {
     /// Carries out gates that changed: at the device, and by flow-control frames, which go before everything else.
@@ -30,30 +30,14 @@ impl Worker {
     /// Sends a flow-control frame, or remembers that it has to be.
     pub(super) fn send_flow(&mut self, id: PortId, since: Time) {
         let now = self.now();
-        let Some(port) = &mut self.slots[id.index()].port else { return };
+        let Some(port) = &self.slots[id.index()].port else { return };
         if port.tx_room() == 0 {
             self.delayed.push(id);
             return;
         }
         let Some(frame) = self.switch.flow_frame(id, now) else { return };
-        let outcome = match self.arena.insert(&frame, VnetHeader::default()) {
-            Some(body) => {
-                let desc = TxDesc {
-                    head: [0; MAX_HEAD],
-                    head_len: 0,
-                    body,
-                    off: 0,
-                    len: frame.len() as u32,
-                    vnet: VnetHeader::default(),
-                };
-                self.outcomes.clear();
-                port.tx(&[desc], &mut self.arena, &mut self.outcomes);
-                self.arena.free(body);
-                self.outcomes.first().copied().unwrap_or(TxOutcome::Refused)
-            }
-            None => TxOutcome::Refused,
-        };
-        self.switch.flow_sent(id, outcome);
+        let outcome = self.send_urgent(id, &frame);
+        self.switch.urgent_sent(id, frame.len(), outcome);
         self.reaction.record((self.now() - since).as_nanos());
     }
 
@@ -65,6 +49,7 @@ impl Worker {
         }
         for index in 0..self.slots.len() {
             let id = PortId(index as u16);
+            self.send_own(id);
             let budget = self.turn_budget(id);
             let mut bytes = 0;
             while self.switch.has_backlog(id) {
@@ -83,6 +68,7 @@ impl Worker {
         for storm in self.switch.storms() {
             let _ = self.events.send(Event::Storm(storm));
         }
+        self.hand_over();
         self.push_back(self.now());
         busy
     }

@@ -44,7 +44,8 @@ pub(super) fn complete(file: &File, config: &mut Config, cx: &mut Reader) {
     let lossless = config.lossless_priorities();
     let defaults = ports::defaults_section(file);
     for (port, raw) in config.ports.iter_mut().zip(ports::sections(file)) {
-        port.flow_control = flow_control(raw, &defaults, lossless, cx);
+        let learns = port.dcbx.is_some_and(|dcbx| dcbx.may_learn());
+        port.flow_control = flow_control(raw, &defaults, lossless, learns, cx);
     }
     limit_stall(file, config);
     let frames = config.ports.iter().map(|port| FRAMES * u64::from(port.max_frame())).max().unwrap_or(0);
@@ -92,10 +93,12 @@ fn flow_control(
     raw: &PortSection,
     defaults: &DefaultsSection,
     lossless: PrioritySet,
+    learns: bool,
     cx: &mut Reader,
 ) -> FlowControl {
     let flow = raw.flow_control.or(&defaults.flow_control);
-    let otherwise = if lossless.is_empty() { Flow::Off } else { Flow::Pfc };
+    // A port that may learn priorities to pause for must be able to.
+    let otherwise = if lossless.is_empty() && !learns { Flow::Off } else { Flow::Pfc };
     match flow.value().map_or(otherwise, |flow| flow.0) {
         Flow::Pfc => {
             let of = |own: &Opt<PausedPriorities>, default: &PausedPriorities| match own

@@ -8,6 +8,7 @@
 mod bridge;
 mod buffer;
 mod classes;
+mod dcbx;
 mod downstream;
 mod fdb;
 mod flow;
@@ -38,8 +39,20 @@ pub(crate) fn check(file: &File, cx: &mut Reader) -> Option<Config> {
     let static_entries = fdb::entries(file, &ports, cx);
     rates::check(file, &ports, cx);
     let watchdog = flow::watchdog(file, cx);
-    let mut config =
-        Config { bridge, worker, metrics, traffic_classes, policies, maps, ports, static_entries, watchdog };
+    let lldp = dcbx::lldp(file);
+    let mut config = Config {
+        bridge,
+        worker,
+        metrics,
+        traffic_classes,
+        policies,
+        maps,
+        ports,
+        static_entries,
+        watchdog,
+        lldp,
+    };
+    dcbx::complete(file, &mut config, cx);
     flow::complete(file, &mut config, cx);
     bridge::check_maps(file, &config, cx);
     flow::check(file, &config, cx);

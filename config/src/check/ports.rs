@@ -90,6 +90,9 @@ fn port(raw: &PortSection, defaults: &DefaultsSection, default_mtu: u16, cx: &mu
         cable_metres: raw.cable_length.value().unwrap_or(&defaults.cable_length.value).0 as u32,
         peer_reaction: flow::reaction(raw.peer_reaction.or(&defaults.peer_reaction).value(), &kind),
         headroom_bytes: raw.headroom.or(&defaults.headroom).value().map(|size| size.0),
+        // Whether the switch speaks LLDP is known to `dcbx::complete`.
+        lldp: false,
+        dcbx: None,
         kind,
     };
     check_veth_mtu(raw, defaults, &port, cx);

@@ -7,6 +7,7 @@
 //! look at more than one value belong to `check`.
 
 pub(crate) mod choice;
+pub(crate) mod dcbx;
 pub(crate) mod network;
 pub(crate) mod quantity;
 pub(crate) mod sections;

@@ -3,6 +3,7 @@
 //! This is the reference of the configuration: what is written here is what people read. Each key
 //! says its unit, its default and what happens when it is turned. No code beyond declarations.
 
+use super::dcbx::{DcbxSection, LldpSection};
 use super::network::{
     Dscp, DscpKey, Endpoint, EtherType, InterfaceName, JumboPacket, ListenOrOff, Mac, Mtu, Netns, OctalKey,
     Pcp, Ports, Prefix, Protocol, SocketPath, Vlans,
@@ -52,6 +53,8 @@ section! {
         fdb: Tables<FdbSection> => "none";
         /// The PFC watchdog.
         pfc_watchdog: Table<WatchdogSection> => "off";
+        /// LLDP, on which DCBX travels.
+        lldp: Table<LldpSection> => "every key at its default";
     }
 }
 
@@ -262,7 +265,7 @@ section! {
         /// VLANs.
         vlan: VlanSetting = VlanSetting::Transparent;
         /// Which pauses are sent and obeyed.
-        flow_control: OneOf<Flow> => "\"pfc\" when there is a lossless class, else \"off\"";
+        flow_control: OneOf<Flow> => "\"pfc\" when there is a lossless class or `dcbx` may learn one, else \"off\"";
         /// Priorities whose pauses are obeyed.
         pfc_receive: PausedPriorities = PausedPriorities::Lossless;
         /// Priorities for which pauses are sent.
@@ -275,6 +278,10 @@ section! {
         peer_reaction: Reaction => "\"500us\" for stream ports, \"100us\" for others, nothing for \"veth\"";
         /// Headroom of each lossless priority of a port.
         headroom: HeadroomSize => "as calculated";
+        /// LLDP.
+        lldp: bool = true;
+        /// DCBX.
+        dcbx: Table<DcbxSection> => "every key at its default";
     }
 }
 
@@ -353,6 +360,10 @@ section! {
         peer_reaction: Reaction => "[defaults]";
         /// Headroom of each lossless priority of this port: what may still arrive after its pause was decided. Left out it is calculated from rate, MTU, cable and reaction; `dcbridge headroom FILE` shows how. Less than that is accepted with a warning, more is safe and takes from the shared buffer.
         headroom: HeadroomSize => "[defaults]";
+        /// Whether the port speaks LLDP. Turned off it says nothing and hears nobody, and has no DCBX.
+        lldp: bool => "[defaults]";
+        /// How the port negotiates with its peer, e.g. `{ willing = true }`; see `dcbx` below. A table here replaces the one of `[defaults]` as a whole.
+        dcbx: Table<DcbxSection> => "[defaults]";
     }
 }
 
@@ -417,8 +428,10 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, Vec<KeySpec>)> {
         entry::<DefaultsSection>(),
         entry::<PortSection>(),
         entry::<VlanSection>(),
+        entry::<DcbxSection>(),
         entry::<FdbSection>(),
         entry::<WatchdogSection>(),
+        entry::<LldpSection>(),
     ]
 }
 

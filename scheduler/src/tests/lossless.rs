@@ -112,7 +112,7 @@ fn a_shrinking_limit_closes_and_a_rising_one_opens() {
 fn lossy_frames_never_touch_what_is_set_apart() {
     let mut s = lossless(LIMITS);
     let mut classes = table(&[50, 50]);
-    classes.classes[0].limit = QueueLimit::Buffer;
+    classes.queues = [QueueConfig { limit: QueueLimit::Buffer, lifetime: None }; 8];
     s.configure(P, &port(10 * GBIT, classes));
     let admitted = (0..2000).take_while(|&id| offer(&mut s, id, 0, 1).is_ok()).count();
     assert_eq!(admitted, 1000 - 60);
@@ -168,7 +168,7 @@ fn an_early_xon_ends_a_pause() {
 #[test]
 fn frames_grow_stale_only_where_a_lifetime_is_set() {
     let mut classes = table(&[50, 50]);
-    classes.classes[0].lifetime = Some(Time::from_millis(10));
+    classes.queues[0].lifetime = Some(Time::from_millis(10));
     let mut s = Scheduler::new(&[port(10 * GBIT, classes)], 1000, 100);
     offer(&mut s, 1, 0, 1).unwrap();
     offer(&mut s, 2, 1, 1).unwrap();
@@ -287,4 +287,26 @@ proptest! {
             }
         }
     }
+}
+
+/// A lossless priority is limited where it comes in, whatever the queue's limit says; frames of others are not exempt.
+#[test]
+fn a_queue_limit_binds_only_what_is_not_limited_at_ingress() {
+    let mut classes = table(&[100]);
+    classes.queues[3].limit = QueueLimit::Static(10);
+    let mut s = Scheduler::new(&[port(GBIT, classes); 2], 1000, 100);
+    let three = Priority::new(3);
+    let offer = |s: &mut Scheduler, id, ingress, arrival| {
+        let meta =
+            Meta { id: FrameId(id), ingress, arrival, priority: three, cells: 8, shape: Shape::frame(1000) };
+        s.enqueue(P, &meta, Time::ZERO)
+    };
+    s.configure_group(PortId(1), three, Some(LIMITS));
+    for id in 0..5 {
+        assert_eq!(offer(&mut s, id, PortId(1), three), Ok(()), "40 cells of a group that pauses at 100");
+    }
+    assert_eq!(offer(&mut s, 5, PortId(0), three), Err(Refused::QueueFull), "nobody can be paused for these");
+    assert_eq!(offer(&mut s, 6, PortId(1), Priority::new(0)), Err(Refused::QueueFull), "nor for these");
+    s.configure_group(PortId(1), three, None);
+    assert_eq!(offer(&mut s, 7, PortId(1), three), Err(Refused::QueueFull), "not lossless any more");
 }

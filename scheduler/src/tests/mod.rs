@@ -17,9 +17,9 @@ fn table(weights: &[u8]) -> ClassTable {
     let mut table = ClassTable::default();
     for (i, &weight) in weights.iter().enumerate() {
         table.classes[i].tsa = if weight == 0 { Tsa::Strict } else { Tsa::Ets { weight } };
-        table.classes[i].limit = QueueLimit::Buffer;
         table.class_of[i] = i as u8;
     }
+    table.queues = [QueueConfig { limit: QueueLimit::Buffer, lifetime: None }; 8];
     table
 }
 
@@ -215,6 +215,21 @@ fn new_weights_hold_at_once() {
 }
 
 #[test]
+fn a_priority_that_moves_to_another_class_takes_its_queue_along() {
+    let classes = table(&[80, 20]);
+    let mut flood = Flood::new(port(10 * GBIT, classes), only(3, |_| superframes()));
+    flood.run(Time::from_millis(50));
+    // Priority 2 was in class 0 with priority 0; now it shares class 1 with priority 1.
+    let moved = ClassTable { class_of: [0, 1, 1, 0, 0, 0, 0, 0], ..classes };
+    flood.scheduler.configure(PortId(0), &port(10 * GBIT, moved));
+    flood.sent = [0; 8];
+    flood.run(Time::from_millis(50));
+    for (share, target) in flood.shares().into_iter().zip([0.8, 0.1, 0.1]) {
+        assert!((share - target).abs() < 0.003, "{:?}", flood.shares());
+    }
+}
+
+#[test]
 fn a_strict_frame_waits_for_one_cut_at_most() {
     for rate in [GBIT / 10, GBIT, 10 * GBIT] {
         let config = port(rate, table(&[100, 0]));
@@ -239,8 +254,8 @@ fn a_strict_frame_waits_for_one_cut_at_most() {
 #[test]
 fn thresholds_refuse_by_queue_and_by_buffer() {
     let mut classes = table(&[50, 50]);
-    classes.classes[0].limit = QueueLimit::Static(10);
-    classes.classes[1].limit = QueueLimit::Dynamic(0);
+    classes.queues[0].limit = QueueLimit::Static(10);
+    classes.queues[1].limit = QueueLimit::Dynamic(0);
     let mut s = Scheduler::new(&[port(GBIT, classes)], 100, 200);
     let mut next = 0;
     let mut offer = |s: &mut Scheduler, priority: u8, cells: u16| {
@@ -289,12 +304,30 @@ fn a_flooded_frame_is_charged_once_and_freed_with_its_last_copy() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Offer { priority: u8, segs: u16, len: u32, cells: u16 },
-    Wait { us: u64 },
-    Drain { most: u8 },
-    Pause { priority: u8, on: bool },
-    Discard { priority: u8 },
-    Weights { weights: Vec<u8> },
+    Offer {
+        priority: u8,
+        segs: u16,
+        len: u32,
+        cells: u16,
+    },
+    Wait {
+        us: u64,
+    },
+    Drain {
+        most: u8,
+    },
+    Pause {
+        priority: u8,
+        on: bool,
+    },
+    Discard {
+        priority: u8,
+    },
+    /// Weights by class (0: strict), and the class of each priority.
+    Classes {
+        weights: Vec<u8>,
+        class_of: [u8; 8],
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -305,7 +338,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (1..20u8).prop_map(|most| Step::Drain { most }),
         1 => (0..8u8, any::<bool>()).prop_map(|(priority, on)| Step::Pause { priority, on }),
         1 => (0..8u8).prop_map(|priority| Step::Discard { priority }),
-        1 => prop::collection::vec(0..100u8, 8).prop_map(|weights| Step::Weights { weights }),
+        1 => (prop::collection::vec(0..100u8, 8), prop::array::uniform8(0..8u8))
+            .prop_map(|(weights, class_of)| Step::Classes { weights, class_of }),
     ]
 }
 
@@ -401,7 +435,9 @@ proptest! {
                     used -= u32::from(cells_of[&grant.id]);
                     free.push(grant.id);
                 },
-                Step::Weights { weights } => s.configure(PortId(0), &config(&weights)),
+                Step::Classes { weights, class_of } => {
+                    s.configure(PortId(0), &port(10 * GBIT, ClassTable { class_of, ..table(&weights) }));
+                }
             }
             prop_assert_eq!(s.occupancy().used, used);
             for p in Priority::all() {

@@ -143,7 +143,7 @@ fn port(weights: [u8; 3]) -> PortConfig {
     let mut classes = ClassTable { class_of: [2; 8], ..ClassTable::default() };
     for (n, weight) in weights.into_iter().enumerate() {
         classes.classes[n].tsa = Tsa::Ets { weight };
-        classes.classes[n].limit = QueueLimit::Buffer;
+        classes.queues[n].limit = QueueLimit::Buffer;
         classes.class_of[n] = n as u8;
     }
     let line_rate = Some(Rate::from_bits_per_second(10 * GBIT));

@@ -2,7 +2,9 @@
 //!
 //! The rooms beside this one turn snapshots into text and ask nobody.
 
+mod dcbx;
 mod flow;
+mod lldp;
 mod overview;
 mod tables;
 #[cfg(test)]
@@ -36,6 +38,7 @@ Examples:
   dcbridge show                        the overview: ports, rates, shares, drops
   dcbridge show classes --watch        the traffic classes, every second, until Ctrl-C
   dcbridge show drops --name br1       of the switch named br1
+  dcbridge show dcbx eth1              what port eth1 and its peer say, what holds, and why
   dcbridge show ports --json | jq '.[] | select(.up | not) | .name'
 
 Exit codes: 0 shown, 1 no switch answers, 2 wrong usage.";
@@ -47,6 +50,9 @@ pub struct Args {
     /// What to show; without it, an overview
     #[arg(value_enum)]
     what: Option<What>,
+    /// Port to show, in full; for lldp and dcbx
+    #[arg(value_name = "PORT")]
+    port: Option<String>,
     /// Print the control API's JSON
     #[arg(long)]
     json: bool,
@@ -75,6 +81,10 @@ enum What {
     Queues,
     /// Lossless classes: gates, headroom, PFC frames, watchdog
     Pfc,
+    /// LLDP neighbours
+    Lldp,
+    /// DCBX: what each port and its peer say, what holds, and why
+    Dcbx,
 }
 
 impl What {
@@ -86,6 +96,8 @@ impl What {
             Some(What::Fdb) => "/v1/fdb",
             Some(What::Drops) => "/v1/drops",
             Some(What::Queues) => "/v1/queues",
+            Some(What::Lldp) => "/v1/lldp",
+            Some(What::Dcbx) => "/v1/dcbx",
         }
     }
 }
@@ -95,25 +107,37 @@ impl What {
 /// # Errors
 /// When no switch answers.
 pub fn run(args: &Args, terminal: &Terminal) -> Outcome {
+    if args.port.is_some() && !matches!(args.what, Some(What::Lldp | What::Dcbx)) {
+        return Err(Failure("only `show lldp` and `show dcbx` take a port".to_owned()));
+    }
     super::runtime()?.block_on(async {
         let client = Client::new(&socket(args, Path::new(SOCKETS))?);
         if args.json {
             let body = client.get(What::path(args.what)).await?;
-            print(&String::from_utf8_lossy(&body))?;
+            print(&json(&body, args.port.as_deref())?)?;
         } else if args.watch {
             tokio::select! {
-                failed = watch(args.what, &client, terminal) => failed?,
+                failed = watch(args, &client, terminal) => failed?,
                 _ = tokio::signal::ctrl_c() => print("\n")?,
             }
         } else {
-            print(&Picture::new(args.what).once(&client, terminal).await?)?;
+            print(&Picture::new(args).once(&client, terminal).await?)?;
         }
         Ok(ExitCode::SUCCESS)
     })
 }
 
-async fn watch(what: Option<What>, client: &Client, terminal: &Terminal) -> Result<(), Failure> {
-    let mut picture = Picture::new(what);
+/// The API's answer, or the row of one port.
+fn json(body: &[u8], port: Option<&str>) -> Result<String, Failure> {
+    let Some(port) = port else { return Ok(String::from_utf8_lossy(body).into_owned()) };
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(body).unwrap_or_default();
+    let row = rows.into_iter().find(|row| row["port"] == port);
+    let row = row.ok_or_else(|| Failure(format!("port {port:?} is not there, or has it turned off")))?;
+    Ok(format!("{row:#}\n"))
+}
+
+async fn watch(args: &Args, client: &Client, terminal: &Terminal) -> Result<(), Failure> {
+    let mut picture = Picture::new(args);
     let mut text = picture.once(client, terminal).await?;
     loop {
         if terminal.interactive {
@@ -131,12 +155,13 @@ async fn watch(what: Option<What>, client: &Client, terminal: &Terminal) -> Resu
 /// What is shown, and the snapshot against which the next one's rates are measured.
 struct Picture {
     what: Option<What>,
+    port: Option<String>,
     earlier: Option<Snapshot>,
 }
 
 impl Picture {
-    fn new(what: Option<What>) -> Picture {
-        Picture { what, earlier: None }
+    fn new(args: &Args) -> Picture {
+        Picture { what: args.what, port: args.port.clone(), earlier: None }
     }
 
     fn has_rates(&self) -> bool {
@@ -162,6 +187,8 @@ impl Picture {
             Some(What::Queues) => tables::queues(&now, canvas),
             Some(What::Drops) => tables::drops_of(&now, canvas),
             Some(What::Pfc) => flow::flow(&now, canvas),
+            Some(What::Lldp) => lldp::lldp(&now, self.port.as_deref(), canvas),
+            Some(What::Dcbx) => dcbx::dcbx(&now, self.port.as_deref(), canvas),
             Some(What::Fdb) => tables::fdb(&client.fdb().await?, canvas),
         };
         self.earlier = Some(now);

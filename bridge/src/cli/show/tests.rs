@@ -78,6 +78,37 @@ fn addresses() {
 }
 
 #[test]
+fn neighbours() {
+    insta::assert_snapshot!(lldp::lldp(&fixture::snapshot(), None, Canvas::PLAIN));
+}
+
+#[test]
+fn a_neighbour_in_full() {
+    insta::assert_snapshot!(lldp::lldp(&fixture::snapshot(), Some("tap0"), Canvas::PLAIN));
+}
+
+#[test]
+fn negotiations() {
+    insta::assert_snapshot!(dcbx::dcbx(&fixture::snapshot(), None, Canvas::PLAIN));
+}
+
+#[test]
+fn four_views_of_a_port() {
+    insta::assert_snapshot!(dcbx::dcbx(&fixture::snapshot(), Some("tap0"), Canvas::PLAIN));
+}
+
+#[test]
+fn ports_without_lldp_and_ports_that_are_not_there_are_told_apart() {
+    let now = fixture::snapshot();
+    for text in [lldp::lldp(&now, Some("tap9"), Canvas::PLAIN), dcbx::dcbx(&now, Some("tap9"), Canvas::PLAIN)]
+    {
+        assert_eq!(text, "No port is named \"tap9\"; ports of this switch: tap0, tap1.\n");
+    }
+    assert!(lldp::lldp(&now, Some("tap1"), Canvas::PLAIN).contains("does not speak LLDP"));
+    assert!(dcbx::dcbx(&now, Some("tap1"), Canvas::PLAIN).contains("has no DCBX"));
+}
+
+#[test]
 fn what_is_empty_says_why() {
     let empty = Snapshot { name: "br0".to_owned(), uptime_ns: 3_000_000_000, ..Snapshot::default() };
     let at = Canvas::PLAIN;
@@ -106,6 +137,7 @@ fn priorities_read_as_ranges() {
 fn args(socket: Option<&str>, name: Option<&str>) -> Args {
     Args {
         what: None,
+        port: None,
         json: false,
         socket: socket.map(PathBuf::from),
         name: name.map(str::to_owned),

@@ -2,6 +2,7 @@
 
 use super::sample::Value;
 use crate::control::sampler::Shares;
+use crate::state::lldp::{Dcbx, Ets, Pfc};
 use crate::state::{ClassState, Count, GroupState, Port, PriorityState, Snapshot};
 
 /// A metric.
@@ -32,6 +33,12 @@ pub enum From {
     Class(fn(&ClassState, Option<f64>) -> Option<Value>),
     /// One series per port, direction and reason.
     Drop(fn(&Count) -> u64),
+    /// How the DCBX of a port stands, as labels of a constant.
+    Dcbx,
+    /// One series per port with DCBX and priority, told as a bit.
+    DcbxPriority(fn(&Pfc, u8) -> Value),
+    /// One series per port with DCBX and class that has priorities.
+    DcbxClass(fn(&Ets, usize) -> Option<Value>),
 }
 
 impl From {
@@ -41,7 +48,9 @@ impl From {
             From::Switch(_) => &[],
             From::Build => &["version"],
             From::Port(_) => &["port"],
-            From::Priority(_) | From::Group(_) => &["port", "priority"],
+            From::Priority(_) | From::Group(_) | From::DcbxPriority(_) => &["port", "priority"],
+            From::Dcbx => &["port", "mode", "dialect", "agreement"],
+            From::DcbxClass(_) => &["port", "tc"],
             From::PriorityClass => &["port", "priority", "class", "tc"],
             From::Class(_) => &["port", "class", "tc"],
             From::Drop(_) => &["port", "direction", "reason"],
@@ -64,12 +73,37 @@ impl Metric {
         }
         for port in &snapshot.ports {
             self.visit_port(port, shares, emit);
+            if let Some(dcbx) = port.lldp.as_ref().and_then(|lldp| lldp.dcbx.as_ref()) {
+                self.visit_dcbx(&port.name, dcbx, emit);
+            }
+        }
+    }
+
+    fn visit_dcbx(&self, port: &str, dcbx: &Dcbx, emit: &mut dyn FnMut(&[&str], Value)) {
+        let held = &dcbx.operational;
+        match (&self.from, &held.ets, &held.pfc) {
+            (From::Dcbx, ..) => {
+                emit(&[port, &dcbx.mode, &dcbx.dialect, &dcbx.agreement], Value::Gauge(1.0));
+            }
+            (From::DcbxPriority(value), _, Some(pfc)) => {
+                for priority in 0..8 {
+                    emit(&[port, &priority.to_string()], value(pfc, 1 << priority));
+                }
+            }
+            (From::DcbxClass(value), Some(ets), _) => {
+                for tc in (0..8u8).filter(|tc| ets.class_of.contains(&Some(*tc))) {
+                    if let Some(value) = value(ets, usize::from(tc)) {
+                        emit(&[port, &tc.to_string()], value);
+                    }
+                }
+            }
+            _ => {}
         }
     }
 
     fn visit_port(&self, port: &Port, shares: &Shares, emit: &mut dyn FnMut(&[&str], Value)) {
         match &self.from {
-            From::Switch(_) | From::Build => {}
+            From::Switch(_) | From::Build | From::Dcbx | From::DcbxPriority(_) | From::DcbxClass(_) => {}
             From::Port(value) => {
                 if let Some(value) = value(port) {
                     emit(&[&port.name], value);

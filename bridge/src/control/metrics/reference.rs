@@ -45,13 +45,14 @@ type Section = (&'static str, fn(&From) -> bool);
 /// The page.
 pub fn reference_markdown() -> String {
     let mut out = INTRODUCTION.to_owned();
-    let sections: [Section; 6] = [
+    let sections: [Section; 7] = [
         ("Switch", |from| matches!(from, From::Switch(_) | From::Build)),
         ("Ports", |from| matches!(from, From::Port(_))),
         ("Priorities and their queues", |from| matches!(from, From::Priority(_) | From::PriorityClass)),
         ("Lossless priority groups", |from| matches!(from, From::Group(_))),
         ("Traffic classes", |from| matches!(from, From::Class(_))),
         ("Drops", |from| matches!(from, From::Drop(_))),
+        ("DCBX", |from| matches!(from, From::Dcbx | From::DcbxPriority(_) | From::DcbxClass(_))),
     ];
     for (title, belongs) in sections {
         let _ = writeln!(out, "## {title}\n\n| metric | kind | labels | meaning |\n|---|---|---|---|");

@@ -257,6 +257,54 @@ pub static METRICS: &[Metric] = &[
         "Storms that ended.",
     ),
     metric(
+        "dcbridge_lldp_neighbors",
+        From::Port(|p| Some(gauge(p.lldp.as_ref()?.neighbors.len() as u64))),
+        "LLDP neighbours that the port knows; no series where it does not speak LLDP.",
+    ),
+    metric(
+        "dcbridge_lldp_transmit_frames_total",
+        From::Port(|p| Some(Value::Count(p.lldp.as_ref()?.counters.frames_out))),
+        "LLDP frames sent.",
+    ),
+    metric(
+        "dcbridge_lldp_receive_frames_total",
+        From::Port(|p| Some(Value::Count(p.lldp.as_ref()?.counters.frames_in))),
+        "LLDP frames that reached the agent; those dropped before it count as drops with the reason `lldp_limit`.",
+    ),
+    metric(
+        "dcbridge_lldp_discarded_frames_total",
+        From::Port(|p| Some(Value::Count(p.lldp.as_ref()?.counters.frames_discarded))),
+        "LLDP frames that the agent discarded: malformed, or of a neighbour beyond the limit.",
+    ),
+    metric(
+        "dcbridge_dcbx_state_info",
+        From::Dcbx,
+        "DCBX of a port, as labels of a constant: the dialect it speaks, and whether it is `agreed` with its peer, \
+         `differing` or `alone`.",
+    ),
+    metric(
+        "dcbridge_dcbx_pfc_enabled",
+        From::DcbxPriority(|pfc, bit| flag(pfc.standing.active && pfc.enabled & bit != 0)),
+        "Whether PFC is in operation for this priority by DCBX.",
+    ),
+    metric(
+        "dcbridge_dcbx_bandwidth_ratio",
+        From::DcbxClass(|ets, tc| {
+            ets.bandwidth.get(tc).map(|percent| Value::Gauge(f64::from(*percent) / 100.0))
+        }),
+        "Share of what strict classes leave that holds for a class by DCBX, 0 to 1.",
+    ),
+    metric(
+        "dcbridge_dcbx_renegotiations_total",
+        From::Port(|p| Some(Value::Count(p.lldp.as_ref()?.dcbx.as_ref()?.renegotiations))),
+        "How often what holds at the port by DCBX has changed.",
+    ),
+    metric(
+        "dcbridge_dcbx_dialect_changes_total",
+        From::Port(|p| Some(Value::Count(p.lldp.as_ref()?.dcbx.as_ref()?.dialect_changes))),
+        "How often the dialect has changed.",
+    ),
+    metric(
         "dcbridge_buffer_size_bytes",
         From::Switch(|s| gauge(s.buffer.size_bytes)),
         "Size of the shared buffer.",

@@ -1,4 +1,4 @@
-//! Random walks: traffic, pauses, link flaps and reattached devices by seed. Whatever happens, a lossless class loses
+//! Random walks: traffic, pauses, link flaps, reattached devices and DCBX by seed. Whatever happens, a lossless class loses
 //! nothing to congestion as long as its headroom is the calculated one, and the books balance.
 
 use std::cell::Cell;
@@ -6,12 +6,13 @@ use std::fmt::Write;
 use std::rc::Rc;
 
 use dcbridge_scheduler::pfc::{Frame, Parsed, parse};
-use dcbridge_scheduler::{PortId, Rate, Time};
+use dcbridge_scheduler::{PortId, Rate, Time, Tsa};
 
 use super::balance;
 use crate::sim::frames::Spec;
 use crate::sim::{At, NodeId, Packet, Sim};
 use crate::switch::Attachment;
+use crate::switch::operation::{Classes, Operation};
 
 const LINE: u64 = 1_000_000_000;
 
@@ -163,7 +164,21 @@ fn walk(seed: u64, headroom: Option<u64>) -> (u64, usize) {
         }
         let node = if dice.roll(2) == 0 { a } else { b };
         let port = PortId(dice.roll(4) as u16);
-        match dice.roll(6) {
+        match dice.roll(8) {
+            // DCBX puts priorities into other classes, and learns an application; what is lossless stays so.
+            2 | 3 => {
+                let classes = Classes {
+                    class_of: std::array::from_fn(|_| dice.roll(8) as u8),
+                    tsa: std::array::from_fn(|_| match dice.roll(5) {
+                        0 => Tsa::Strict,
+                        weight => Tsa::Ets { weight: (weight * 25) as u8 },
+                    }),
+                };
+                let pfc = (dice.roll(2) == 0).then_some(0b1_1000);
+                let operation = Operation { classes: Some(classes), pfc, applications: Vec::new() };
+                sim.with(node, |s, _, now| s.operate(port, operation, now));
+            }
+            4 => sim.with(node, |s, _, now| s.operate(port, Operation::default(), now)),
             // Hosts' links flap; what was on the way to them is lost by that, and counted so.
             0 if !((node == a && port.0 == 3) || (node == b && port.0 == 0)) => {
                 sim.with(node, |s, arena, now| s.set_link(port, false, arena, now));
