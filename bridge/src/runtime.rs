@@ -10,13 +10,15 @@
 //! vanishes is opened again when its interface is there again, or when its namespace is another one (a container that
 //! was restarted); an interface that somebody deleted on purpose is not made anew behind his back.
 
+mod reopen;
+
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dcbridge_config::{Config, Port as PortConfig, PortKind};
+use dcbridge_config::{Config, Port as PortConfig};
 use dcbridge_scheduler::{PortId, Rate, Time};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -26,16 +28,16 @@ use tracing::{info, warn};
 use crate::arena::Arena;
 use crate::dcbx::{Agency, Identity, Output};
 use crate::edge;
-use crate::net::{Links, Netns, NetnsRef, in_netns};
 use crate::port::{self, OpenContext, Opened};
 use crate::port::{Link, OpenError};
 use crate::state::{FdbEntry, Snapshot};
 use crate::switch::watchdog::Storm;
 use crate::switch::{Finding, Setting, Switch};
 use crate::worker::{Command, Event, Parts, Worker};
+use reopen::{Home, Lost};
 
-/// How often a lost device is looked for.
-const REOPEN: Duration = Duration::from_secs(1);
+/// How often it is looked whether anybody still holds the switch, and for lost devices.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why a switch did not start or does not answer.
 #[derive(Debug)]
@@ -147,7 +149,8 @@ impl Handle {
             .map_err(|e| Error(format!("no thread for the worker: {e}")))?;
         let commands = Commands { queue, wake };
         let agency = Agency::start(&config, identity, carry_out(commands.clone()));
-        let notes = open_all(&config, &opener, &commands).await?;
+        let mut homes = vec![None; config.ports.len()];
+        let notes = open_all(&config, &opener, &commands, &mut homes).await?;
         let handle = Handle {
             config: Arc::clone(&config),
             commands: commands.clone(),
@@ -157,7 +160,8 @@ impl Handle {
         };
         // Its commands end with the worker, which ends its events: so this task ends too.
         let weak = Arc::downgrade(&handle.thread);
-        tokio::spawn(supervise(config, opener, commands, heard, agency, weak));
+        let lost = Lost { opener, commands: commands.clone(), homes: Arc::new(Mutex::new(homes)) };
+        tokio::spawn(supervise(config, lost, commands, heard, agency, weak));
         Ok(handle)
     }
 
@@ -225,34 +229,29 @@ async fn open_all(
     config: &Arc<Config>,
     opener: &Arc<PortOpener>,
     commands: &Commands,
+    homes: &mut [Option<Home>],
 ) -> Result<Vec<(String, String)>, Error> {
     let mut notes = Vec::new();
     for (index, port) in config.ports.iter().enumerate() {
-        let opened = open_one(port, opener).await.map_err(|e| Error(format!("port {}: {e}", port.name)))?;
+        let (opened, home) =
+            reopen::open(port, opener).await.map_err(|e| Error(format!("port {}: {e}", port.name)))?;
+        homes[index] = home;
         notes.extend(opened.notes.into_iter().map(|note| (port.name.clone(), note)));
         commands.send(Command::Attach(PortId(index as u16), opened.port))?;
     }
     Ok(notes)
 }
 
-async fn open_one(port: &PortConfig, opener: &Arc<PortOpener>) -> Result<Opened, Error> {
-    let (port, opener) = (port.clone(), Arc::clone(opener));
-    match tokio::task::spawn_blocking(move || opener(&port)).await {
-        Ok(opened) => opened.map_err(|e| Error(e.to_string())),
-        Err(panicked) => Err(Error(panicked.to_string())),
-    }
-}
-
 /// Hears what the worker tells, until it ends or nobody holds the switch any more.
 async fn supervise(
     config: Arc<Config>,
-    opener: Arc<PortOpener>,
+    lost: Lost,
     commands: Commands,
     mut heard: UnboundedReceiver<Event>,
     agency: Agency,
     alive: std::sync::Weak<Mutex<Option<JoinHandle<()>>>>,
 ) {
-    let mut watch = tokio::time::interval(REOPEN);
+    let mut watch = tokio::time::interval(LOOK);
     loop {
         let event = tokio::select! {
             event = heard.recv() => event,
@@ -273,8 +272,7 @@ async fn supervise(
                 let port = port(id);
                 warn!(port = port.name, reason, "the device is gone; the port is down until it is back");
                 agency.link(id, false);
-                let (port, opener, commands) = (port.clone(), Arc::clone(&opener), commands.clone());
-                tokio::spawn(reopen(id, port, opener, commands));
+                tokio::spawn(lost.clone().reopen(id, port.clone()));
             }
             Event::Link(id, Link::Up) => {
                 info!(port = port(id).name, "link up");
@@ -304,64 +302,5 @@ async fn supervise(
                 info!(port = port(id).name, "the loop is gone, the port passes frames again");
             }
         }
-    }
-}
-
-/// Opens a lost port again as soon as that makes sense.
-async fn reopen(id: PortId, port: PortConfig, opener: Arc<PortOpener>, commands: Commands) {
-    let before = namespace_of(&port).await;
-    let mut said = String::new();
-    loop {
-        tokio::time::sleep(REOPEN).await;
-        if commands.ask(Command::Snapshot).await.is_err() {
-            return;
-        }
-        if !interface_exists(&port).await && namespace_of(&port).await == before {
-            continue;
-        }
-        match open_one(&port, &opener).await {
-            Ok(opened) => {
-                info!(port = port.name, "the device is back");
-                let _ = commands.send(Command::Attach(id, opened.port));
-                return;
-            }
-            Err(error) if error.0 != said => {
-                warn!(port = port.name, %error, "the device can't be opened again yet");
-                said = error.0;
-            }
-            Err(_) => {}
-        }
-    }
-}
-
-/// Which namespace a port lives in just now; `None`: none.
-async fn namespace_of(port: &PortConfig) -> Option<(u64, u64)> {
-    let netns = netns(port)?;
-    let found = move || in_netns(&netns, || Ok::<_, crate::net::Error>(Netns::id_of_this_thread()));
-    tokio::task::spawn_blocking(found).await.ok()?.ok()?
-}
-
-async fn interface_exists(port: &PortConfig) -> bool {
-    let (Some(netns), Some(name)) = (netns(port), interface(port)) else { return true };
-    let look = move || Links::within(&netns, move |links| links.index(&name));
-    matches!(tokio::task::spawn_blocking(look).await, Ok(Ok(_)))
-}
-
-/// The namespace of a port that is an interface.
-fn netns(port: &PortConfig) -> Option<NetnsRef> {
-    match &port.kind {
-        PortKind::Tap { netns, .. } | PortKind::Veth { netns, .. } | PortKind::Packet { netns } => {
-            NetnsRef::parse(netns.as_deref()).ok()
-        }
-        PortKind::Stream { .. } => None,
-    }
-}
-
-/// The interface in that namespace.
-fn interface(port: &PortConfig) -> Option<String> {
-    match &port.kind {
-        PortKind::Tap { .. } | PortKind::Packet { .. } => Some(port.name.clone()),
-        PortKind::Veth { peer, .. } => Some(peer.clone()),
-        PortKind::Stream { .. } => None,
     }
 }
