@@ -16,14 +16,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dcbridge_config::{Config, Port as PortConfig};
 use dcbridge_scheduler::{PortId, Rate, Time};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{Mutex, oneshot};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::arena::Arena;
 use crate::dcbx::{Agency, Identity, Output};
@@ -148,7 +148,7 @@ impl Handle {
             })
             .map_err(|e| Error(format!("no thread for the worker: {e}")))?;
         let commands = Commands { queue, wake };
-        let agency = Agency::start(&config, identity, carry_out(commands.clone()));
+        let agency = Agency::start(&config, identity, carry_out(Arc::clone(&config), commands.clone()));
         let mut homes = vec![None; config.ports.len()];
         let notes = open_all(&config, &opener, &commands, &mut homes).await?;
         let handle = Handle {
@@ -213,14 +213,24 @@ impl Handle {
 }
 
 /// Takes to the worker what the agents want.
-fn carry_out(commands: Commands) -> impl Fn(Output) {
+fn carry_out(config: Arc<Config>, commands: Commands) -> impl Fn(Output) {
     move |output| {
-        // A worker that has ended needs to know nothing more.
-        let _ = commands.send(match output {
+        let command = match output {
             Output::Send(port, frame) => Command::Originate(port, frame),
             Output::Neighbors(port, macs) => Command::Neighbors(port, macs),
-            Output::Operate(port, operation) => Command::Operate(port, operation),
-        });
+            Output::Operate(port, operation) => {
+                let (answer, answered) = oneshot::channel();
+                let (name, asked) = (config.ports[port.index()].name.clone(), Instant::now());
+                tokio::spawn(async move {
+                    if answered.await.is_ok() {
+                        debug!(port = name, after = ?asked.elapsed(), "the scheduler has what DCBX settled");
+                    }
+                });
+                Command::Operate(port, operation, answer)
+            }
+        };
+        // A worker that has ended needs to know nothing more.
+        let _ = commands.send(command);
     }
 }
 

@@ -81,8 +81,8 @@ pub enum Command {
     Originate(PortId, Vec<u8>),
     /// Source addresses of the LLDP neighbours of a port.
     Neighbors(PortId, Vec<[u8; 6]>),
-    /// What DCBX has settled at a port, to hold from the next batch on.
-    Operate(PortId, Operation),
+    /// What DCBX has settled at a port, to hold from the next batch on; answers when it does.
+    Operate(PortId, Operation, oneshot::Sender<()>),
     /// The end; answers the last snapshot.
     Stop(oneshot::Sender<Snapshot>),
 }
@@ -349,7 +349,10 @@ impl Worker {
                 }
                 Ok(Command::Originate(id, frame)) => self.originate(id, frame),
                 Ok(Command::Neighbors(id, macs)) => self.switch.set_neighbors(id, &macs),
-                Ok(Command::Operate(id, operation)) => self.operate(id, operation),
+                Ok(Command::Operate(id, operation, answer)) => {
+                    self.operate(id, operation);
+                    let _ = answer.send(());
+                }
                 Ok(Command::Stop(answer)) => {
                     self.farewell();
                     let _ = answer.send(self.snapshot());
