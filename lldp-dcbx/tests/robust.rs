@@ -230,13 +230,17 @@ fn random_input_does_no_harm() {
     let enough = from_peer.iter().chain(&errors).chain([&crowded]).all(|n| *n > 20);
     assert!(enough, "{from_peer:?} {crowded} {errors:?}");
     flood(&material);
-    if let Some(seconds) = std::env::var("SOAK_SECONDS").ok().and_then(|s| s.parse().ok()) {
+    // For a soak: how long, and from which seed on, so that several runs side by side don't do the same.
+    let number = |name: &str| std::env::var(name).ok().and_then(|s| s.parse().ok());
+    if let Some(seconds) = number("SOAK_SECONDS") {
         let end = Instant::now() + Duration::from_secs(seconds);
-        let mut seed = 1000;
+        let first = number("SOAK_SEED").unwrap_or(1000);
+        let mut seed = first;
         while Instant::now() < end {
             one_seed(seed, 5000, &material, &mut reached);
             seed += 1;
         }
+        println!("{} seeds of 5000 frames and moments, from {first} on", seed - first);
     }
 }
 
