@@ -19,7 +19,7 @@ use dcbridge_config::{Config, Tsa};
 use super::args::EtsArgs;
 use super::fleet::{Counts, Fleet, SINK, Traffic};
 use super::generator::{self, Counters};
-use super::measure::{ClassSample, FlowStats, Sample, Series};
+use super::measure::{ClassSample, Sample, Series};
 use super::mode::Chosen;
 use super::plan::{ClassPlan, plan};
 use super::report::{Report, Run, judge};
@@ -196,23 +196,8 @@ impl Bench<'_> {
 
     async fn sample(&self, start: Instant, counts: &mut Counts) -> Result<(Sample, Snapshot), String> {
         let at = start.elapsed();
-        let sum = |class: usize, side: &[Arc<Counters>]| {
-            let mut total = FlowStats::default();
-            let of_class = self.flows.iter().zip(side).filter(|(f, _)| f.class == class);
-            of_class.for_each(|(_, c)| total.add(c.stats()));
-            total
-        };
-        let counted: Vec<(FlowStats, FlowStats)> = (0..self.plan.len())
-            .map(|class| {
-                // Received before sent: what is sent in between must not look lost.
-                let received = sum(class, &counts.received);
-                (sum(class, &counts.sent), received)
-            })
-            .collect();
-        let receiver_overflows = match &mut counts.kernel {
-            Some(kernel) => kernel.receive_overflows().map_err(|e| format!("the sink's counters: {e}"))?,
-            None => 0,
-        };
+        let counted = counts.by_class(self.flows, self.plan.len());
+        let receiver_overflows = counts.overflows()?;
         let snapshot = self.switch.snapshot().await.map_err(|e| e.to_string())?;
         let link = snapshot.ports.iter().find(|p| p.name == SINK);
         let classes = self.plan.iter().zip(counted).map(|(plan, (offered, received))| {

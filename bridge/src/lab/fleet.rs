@@ -11,6 +11,7 @@ use super::args::Mode;
 use super::generator::{Collect, Counters, Emit, Flow};
 use super::hosts::{Address, Host, UdpCounters};
 use super::inprocess::StackHost;
+use super::measure::FlowStats;
 use super::topology::{Attachment, FlowSpec};
 use super::traffic::{SendSpec, UdpSinks};
 use crate::net::{Error, Result};
@@ -54,6 +55,33 @@ pub(super) struct Counts {
     pub(super) received: Vec<Arc<Counters>>,
     /// Counters of the receiving host's kernel, where it has one.
     pub(super) kernel: Option<UdpCounters>,
+}
+
+impl Counts {
+    /// What was sent and received of each of `classes` classes.
+    pub(super) fn by_class(&self, flows: &[FlowSpec], classes: usize) -> Vec<(FlowStats, FlowStats)> {
+        let sum = |class: usize, side: &[Arc<Counters>]| {
+            let mut total = FlowStats::default();
+            let of_class = flows.iter().zip(side).filter(|(f, _)| f.class == class);
+            of_class.for_each(|(_, c)| total.add(c.stats()));
+            total
+        };
+        (0..classes)
+            .map(|class| {
+                // Received before sent: what is sent in between must not look lost.
+                let received = sum(class, &self.received);
+                (sum(class, &self.sent), received)
+            })
+            .collect()
+    }
+
+    /// Packets that the receiving host's sockets had no room for.
+    pub(super) fn overflows(&mut self) -> std::result::Result<u64, String> {
+        match &mut self.kernel {
+            Some(kernel) => kernel.receive_overflows().map_err(|e| format!("the sink's counters: {e}")),
+            None => Ok(0),
+        }
+    }
 }
 
 impl Fleet {

@@ -28,7 +28,7 @@ use super::Stage;
 use super::args::LosslessArgs;
 use super::fleet::{Counts, Traffic};
 use super::generator::{self, Counters, Flow, Running};
-use super::measure::{FlowStats, Series};
+use super::measure::Series;
 use super::mode::Chosen;
 use super::plan::{ClassPlan, plan};
 use super::topology::{FlowSpec, flows};
@@ -200,23 +200,8 @@ impl Bench<'_> {
         counts: &mut Counts,
     ) -> Result<Sample, String> {
         let at = begin.elapsed();
-        let sum = |class: usize, side: &[Arc<Counters>]| {
-            let mut total = FlowStats::default();
-            let of_class = specs.iter().zip(side).filter(|(f, _)| f.class == class);
-            of_class.for_each(|(_, c)| total.add(c.stats()));
-            total
-        };
-        let counted: Vec<(FlowStats, FlowStats)> = (0..self.plan.len())
-            .map(|class| {
-                // Received before sent: what is sent in between must not look lost.
-                let received = sum(class, &counts.received);
-                (sum(class, &counts.sent), received)
-            })
-            .collect();
-        let overflows = match &mut counts.kernel {
-            Some(kernel) => kernel.receive_overflows().map_err(|e| format!("the sink's counters: {e}"))?,
-            None => 0,
-        };
+        let counted = counts.by_class(specs, self.plan.len());
+        let overflows = counts.overflows()?;
         Ok(Sample::new(at, self.plan, &counted, overflows, self.fabric.snapshots().await?))
     }
 }
