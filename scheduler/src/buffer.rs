@@ -136,7 +136,7 @@ impl Buffer {
     }
 
     /// Whether one more copy fits: a frame that is charged already always does.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn fits(&self, id: FrameId, cells: u16, group: u16) -> Result<(), Refused> {
         if self.frames[id.index()].copies > 0 {
             return Ok(());
@@ -157,24 +157,36 @@ impl Buffer {
         }
     }
 
-    /// One more copy was queued.
+    /// Charges one more copy, if it fits.
     #[inline]
-    pub(crate) fn hold(&mut self, id: FrameId, cells: u16, group: u16) {
+    pub(crate) fn hold(&mut self, id: FrameId, cells: u16, group: u16) -> Result<(), Refused> {
         let held = &mut self.frames[id.index()];
-        held.copies += 1;
-        if held.copies > 1 {
-            return;
+        if held.copies > 0 {
+            held.copies += 1;
+            return Ok(());
         }
-        held.cells = cells;
-        held.group = group;
-        let mut left = u32::from(cells);
-        self.used += left;
+        let all = u32::from(cells);
+        let state = &mut self.groups[group as usize];
+        if state.config.is_some() {
+            self.fits(id, cells, group)?;
+            self.fill(group, all);
+        } else {
+            if all > self.shared_size.saturating_sub(self.shared_used) {
+                return Err(Refused::BufferFull);
+            }
+            state.uses.shared += all;
+            self.shared_used += all;
+        }
+        self.frames[id.index()] = Held { copies: 1, cells, group };
+        self.used += all;
         self.peak = self.peak.max(self.used);
-        let Some(config) = self.groups[group as usize].config else {
-            self.groups[group as usize].uses.shared += left;
-            self.shared_used += left;
-            return;
-        };
+        Ok(())
+    }
+
+    /// Spreads the cells of a frame that fits over the parts of a lossless group.
+    #[inline(never)]
+    fn fill(&mut self, group: u16, mut left: u32) {
+        let Some(config) = self.groups[group as usize].config else { return };
         let shared_room = self.shared_room(&config, &self.groups[group as usize].uses);
         let uses = &mut self.groups[group as usize].uses;
         let reserved = left.min(config.reserved - uses.reserved);

@@ -40,17 +40,17 @@ impl Drr {
         }
     }
 
-    /// The member of `active` (a bitmap, not 0) that may send now, and how many bytes. `held` are those that only their
+    /// The member of `active` (a bitmap, not 0) that may send now. `held` are those that only their
     /// maximum rate keeps from being active. `head` tells what the first piece of a member costs. Calling it again
     /// without `charge` answers the same.
     #[inline]
-    pub(crate) fn pick(&mut self, active: u8, held: u8, mut head: impl FnMut(u8) -> u32) -> (u8, u32) {
+    pub(crate) fn pick(&mut self, active: u8, held: u8, mut head: impl FnMut(u8) -> u32) -> u8 {
         debug_assert!(active != 0 && active & held == 0);
         let mut released = active & self.credited;
         while released != 0 {
             let member = released.trailing_zeros() as u8;
-            if let Some(allowance) = self.allowance(member, head(member)) {
-                return (member, allowance);
+            if self.allows(member, head(member)) {
+                return member;
             }
             // Spent: it waits for its next turn.
             self.credited &= !(1 << member);
@@ -70,20 +70,35 @@ impl Drr {
             }
             if held & bit != 0 {
                 self.credited |= bit;
-            } else if active & bit != 0
-                && let Some(allowance) = self.allowance(member, head(member))
-            {
-                return (member, allowance);
+            } else if active & bit != 0 && self.allows(member, head(member)) {
+                return member;
             }
             self.advance(active | held);
         }
     }
 
-    /// What `member` may send, if that is enough for a piece of `head` bytes.
+    /// The member at which the walk stands.
+    pub(crate) fn current(&self) -> u8 {
+        self.current
+    }
+
+    /// Whether `pick` would stay at `current`, if it is active and what it has left is enough: it has got its quantum,
+    /// and nobody has credit from before.
     #[inline]
-    fn allowance(&self, member: u8, head: u32) -> Option<u32> {
-        let deficit = self.deficit[member as usize];
-        (deficit >= i64::from(head)).then(|| u32::try_from(deficit).unwrap_or(u32::MAX))
+    pub(crate) fn goes_on(&self) -> bool {
+        self.visited && self.credited == 0
+    }
+
+    /// Whether what `member` may send is enough for a piece of `head` bytes.
+    #[inline]
+    pub(crate) fn allows(&self, member: u8, head: u32) -> bool {
+        self.deficit[usize::from(member & 7)] >= i64::from(head)
+    }
+
+    /// What `member` may send.
+    pub(crate) fn deficit(&self, member: u8) -> u32 {
+        let deficit = self.deficit[usize::from(member & 7)].max(0);
+        u32::try_from(deficit).unwrap_or(u32::MAX)
     }
 
     /// Goes on to the next member of `members` behind the current one (which may be the same again).
@@ -97,15 +112,16 @@ impl Drr {
     /// `member` sent `bytes`.
     #[inline]
     pub(crate) fn charge(&mut self, member: u8, bytes: u32) {
-        let floor = -i64::from(self.quantum[member as usize]);
-        let deficit = &mut self.deficit[member as usize];
+        let member = usize::from(member & 7);
+        let floor = -i64::from(self.quantum[member]);
+        let deficit = &mut self.deficit[member];
         *deficit = (*deficit - i64::from(bytes)).max(floor);
     }
 
     /// `member` has nothing left.
     #[inline]
     pub(crate) fn emptied(&mut self, member: u8) {
-        let deficit = &mut self.deficit[member as usize];
+        let deficit = &mut self.deficit[usize::from(member & 7)];
         *deficit = (*deficit).min(0);
         self.leave(member);
     }
@@ -136,21 +152,17 @@ mod tests {
     #[test]
     fn a_member_that_refills_in_its_turn_waits_for_the_next_round() {
         let mut drr = Drr::new([1500; 8]);
-        let (first, allowance) = drr.pick(0b11, 0, |_| 1500);
-        assert_eq!((first, allowance), (0, 1500));
+        let first = drr.pick(0b11, 0, |_| 1500);
+        assert_eq!((first, drr.deficit(first)), (0, 1500));
         drr.charge(0, 500);
         drr.emptied(0);
-        assert_eq!(
-            drr.pick(0b11, 0, |_| 1500).0,
-            1,
-            "the turn is over though 1000 bytes of quantum were left"
-        );
+        assert_eq!(drr.pick(0b11, 0, |_| 1500), 1, "the turn is over though 1000 bytes of quantum were left");
     }
 
     #[test]
     fn a_head_above_the_quantum_is_sent_after_some_rounds() {
         let mut drr = Drr::new([100; 8]);
-        assert_eq!(drr.pick(0b1, 0, |_| 950), (0, 1000));
+        assert_eq!((drr.pick(0b1, 0, |_| 950), drr.deficit(0)), (0, 1000));
     }
 
     #[test]
@@ -164,17 +176,17 @@ mod tests {
     #[test]
     fn a_held_member_spends_its_quantum_between_the_pieces_of_the_others() {
         let mut drr = Drr::new([3000; 8]);
-        assert_eq!(drr.pick(0b11, 0, |_| 1000).0, 0);
+        assert_eq!(drr.pick(0b11, 0, |_| 1000), 0);
         drr.charge(0, 1000);
         // Held after its first piece, it has 2000 left.
-        assert_eq!(drr.pick(0b10, 0b01, |_| 1000).0, 1);
+        assert_eq!(drr.pick(0b10, 0b01, |_| 1000), 1);
         drr.charge(1, 1000);
         for _ in 0..2 {
-            assert_eq!(drr.pick(0b11, 0, |_| 1000).0, 0);
+            assert_eq!(drr.pick(0b11, 0, |_| 1000), 0);
             drr.charge(0, 1000);
         }
         assert_eq!(
-            drr.pick(0b11, 0, |_| 1000),
+            (drr.pick(0b11, 0, |_| 1000), drr.deficit(1)),
             (1, 2000),
             "its turn was not ended, the other's credit is spent"
         );

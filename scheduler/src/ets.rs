@@ -47,22 +47,15 @@ const LARGEST_CUT: u32 = 66_000;
 const CUT: Time = Time::from_micros(100);
 const ROUND: Time = Time::from_millis(1);
 
-/// Who sends, and how much at most.
+/// Who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Choice {
     pub(crate) priority: u8,
     pub(crate) class: u8,
-    /// Wire bytes; the first segment goes in any case.
-    pub(crate) allowance: u32,
-    /// Whether the class had to choose among several priorities: only then their ring is charged.
+    /// Whether it is the class's turn in the ring, else it goes before or beside it.
+    in_turn: bool,
+    /// Whether the class had to choose among several priorities: only then their ring counts.
     contested: bool,
-}
-
-impl Choice {
-    /// All that is at the head of a queue, out of any turn.
-    pub(crate) const fn whole(priority: u8, class: u8) -> Choice {
-        Choice { priority, class, allowance: u32::MAX, contested: false }
-    }
 }
 
 /// Classes of one port and their state.
@@ -137,7 +130,7 @@ impl Selection {
     }
 
     pub(crate) fn class_of(&self, priority: u8) -> u8 {
-        self.class_of[priority as usize]
+        self.class_of[usize::from(priority & 7)]
     }
 
     /// The classes of the priorities in `queues`.
@@ -178,30 +171,69 @@ impl Selection {
     #[inline]
     pub(crate) fn choose(&mut self, eligible: u8, now: Time, heads: &[u32; 8]) -> Option<Choice> {
         let waiting = self.classes_with(eligible);
-        let classes = self.unshaped(waiting, now);
+        let classes = if waiting & self.with_max == 0 { waiting } else { self.unshaped(waiting, now) };
         if classes == 0 {
             return None;
         }
         let strict = classes & self.strict;
-        let out_of_turn = if strict != 0 { Some(highest(strict)) } else { self.below_minimum(classes, now) };
-        if let Some(class) = out_of_turn {
-            return Some(self.within(class, eligible, heads));
+        let (mut class, in_turn) = if strict != 0 {
+            (highest(strict), false)
+        } else if classes & self.with_min != 0
+            && let Some(class) = self.below_minimum(classes, now)
+        {
+            (class, false)
+        } else {
+            (self.ring.current(), true)
+        };
+        let mut of = self.members_of(class) & eligible;
+        if in_turn {
+            // Most often it is still the turn of the same class, and one priority of it.
+            let goes_on = classes == waiting
+                && self.ring.goes_on()
+                && of.is_power_of_two()
+                && self.ring.allows(class, heads[lowest(of)]);
+            if !goes_on {
+                class = self.turn(eligible, classes, waiting & !classes, heads);
+                of = self.members_of(class) & eligible;
+            }
         }
-        let Selection { ring, inner, members, cut, strict, .. } = self;
-        // A strict class that is held has no part in the ring.
-        let held = waiting & !classes & !*strict;
-        let of = |class: u8| members[usize::from(class & 7)] & eligible;
-        let (class, deficit) = ring.pick(classes, held, |class| {
-            heads[first_within(&mut inner[usize::from(class & 7)], of(class), heads)]
-        });
-        let c = usize::from(class & 7);
-        // Picking again answers the same.
-        Some(pick_within(&mut inner[c], class, of(class), cut[c].min(deficit), heads))
+        let contested = !of.is_power_of_two();
+        let priority = if contested { self.within(class, of, heads) } else { lowest(of) as u8 };
+        Some(Choice { priority, class, in_turn, contested })
     }
 
-    fn within(&mut self, class: u8, eligible: u8, heads: &[u32; 8]) -> Choice {
-        let c = usize::from(class & 7);
-        pick_within(&mut self.inner[c], class, self.members[c] & eligible, self.cut[c], heads)
+    fn members_of(&self, class: u8) -> u8 {
+        self.members[usize::from(class & 7)]
+    }
+
+    /// The class whose turn it is in the ring. `held` are classes that wait for their maximum rate.
+    #[inline(never)]
+    fn turn(&mut self, eligible: u8, classes: u8, held: u8, heads: &[u32; 8]) -> u8 {
+        let Selection { ring, inner, members, strict, .. } = self;
+        // A strict class that is held has no part in the ring.
+        ring.pick(classes, held & !*strict, |class| {
+            let class = usize::from(class & 7);
+            heads[first_within(&mut inner[class], members[class] & eligible, heads)]
+        })
+    }
+
+    /// The priority of `of`, which are several of `class`, that goes next. Asked again it answers the same.
+    #[inline(never)]
+    fn within(&mut self, class: u8, of: u8, heads: &[u32; 8]) -> u8 {
+        first_within(&mut self.inner[usize::from(class & 7)], of, heads) as u8
+    }
+
+    /// Wire bytes that may go of what was chosen; the first segment goes in any case.
+    pub(crate) fn allowance(&self, choice: Choice) -> u32 {
+        let class = usize::from(choice.class & 7);
+        let mut allowance = self.cut[class];
+        if choice.in_turn {
+            allowance = allowance.min(self.ring.deficit(choice.class));
+        }
+        if choice.contested {
+            allowance = allowance.min(self.inner[class].deficit(choice.priority));
+        }
+        allowance
     }
 
     /// A choice was carried out: `wire` bytes go.
@@ -224,7 +256,7 @@ impl Selection {
     /// The queue of `priority` is empty now; `eligible` are the queues that can still send.
     #[inline]
     pub(crate) fn emptied(&mut self, priority: u8, eligible: u8) {
-        let class = self.class_of[priority as usize];
+        let class = self.class_of[usize::from(priority & 7)];
         self.inner[class as usize].emptied(priority);
         if self.members[class as usize] & eligible == 0 {
             self.ring.emptied(class);
@@ -233,7 +265,7 @@ impl Selection {
 
     /// `priority` was paused; `eligible` are the queues that can still send.
     pub(crate) fn suspended(&mut self, priority: u8, eligible: u8) {
-        let class = self.class_of[priority as usize];
+        let class = self.class_of[usize::from(priority & 7)];
         self.inner[class as usize].suspended(priority);
         if self.members[class as usize] & eligible == 0 {
             self.ring.suspended(class);
@@ -268,23 +300,17 @@ fn highest(classes: u8) -> u8 {
     7 - classes.leading_zeros() as u8
 }
 
+fn lowest(priorities: u8) -> usize {
+    u32::from(priorities).trailing_zeros() as usize & 7
+}
+
 /// The priority of `eligible` that goes next within its class. A lone one needs no ring.
 #[inline]
 fn first_within(ring: &mut Drr, eligible: u8, heads: &[u32; 8]) -> usize {
     if eligible.is_power_of_two() {
-        return eligible.trailing_zeros() as usize & 7;
+        return lowest(eligible);
     }
-    usize::from(ring.pick(eligible, 0, |priority| heads[usize::from(priority & 7)]).0 & 7)
-}
-
-/// The same with what it may send, at most `cut`.
-#[inline]
-fn pick_within(ring: &mut Drr, class: u8, eligible: u8, cut: u32, heads: &[u32; 8]) -> Choice {
-    if eligible.is_power_of_two() {
-        return Choice { allowance: cut, ..Choice::whole(eligible.trailing_zeros() as u8, class) };
-    }
-    let (priority, deficit) = ring.pick(eligible, 0, |priority| heads[usize::from(priority & 7)]);
-    Choice { priority, class, allowance: deficit.min(cut), contested: true }
+    usize::from(ring.pick(eligible, 0, |priority| heads[usize::from(priority & 7)]) & 7)
 }
 
 /// Wire bytes of the longest frame.

@@ -31,7 +31,7 @@ impl Priority {
 
     /// As an index.
     pub const fn index(self) -> usize {
-        self.0 as usize
+        (self.0 & 7) as usize
     }
 
     /// All eight, from 0 up.

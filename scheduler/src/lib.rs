@@ -35,7 +35,7 @@ pub use time::{Rate, Time, wire_bytes};
 
 use buffer::Buffer;
 use port::Port;
-use queue::{Entry, Slab};
+use queue::Slab;
 
 /// A copy of a frame on its way into a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,6 @@ pub struct Occupancy {
 /// All egress queues of a switch, and its buffer.
 pub struct Scheduler {
     ports: Vec<Port>,
-    limits: Vec<ClassTable>,
     slab: Slab,
     buffer: Buffer,
 }
@@ -90,7 +89,6 @@ impl Scheduler {
         let queues = ports.len() * Priority::COUNT;
         Scheduler {
             ports: ports.iter().enumerate().map(|(i, c)| Port::new(PortId(i as u16), c)).collect(),
-            limits: ports.iter().map(|c| c.classes).collect(),
             // A flood makes several entries of one frame: room for two for each cell.
             slab: Slab::new(2 * cells as usize, queues),
             buffer: Buffer::new(cells, frames, queues),
@@ -100,7 +98,6 @@ impl Scheduler {
     /// Replaces a port's settings. What is queued stays; new thresholds bind new frames only.
     pub fn configure(&mut self, port: PortId, config: &PortConfig) {
         self.ports[port.index()].configure(config);
-        self.limits[port.index()] = config.classes;
     }
 
     /// Queues a copy at `port`.
@@ -111,21 +108,20 @@ impl Scheduler {
     pub fn enqueue(&mut self, port: PortId, meta: &Meta, now: Time) -> Result<(), Refused> {
         let egress = &mut self.ports[port.index()];
         let group = group(meta.ingress, meta.arrival);
-        self.buffer.fits(meta.id, meta.cells, group)?;
-        let queue = &self.limits[port.index()].queues[meta.priority.index()];
-        let limit = queue.limit.cells(self.buffer.shared_free());
-        let full = egress.cells(meta.priority).saturating_add(u32::from(meta.cells)) > limit;
-        // What is lossless is limited where it comes in, by pausing its sender (802.1Q 36).
-        let limited_at_ingress =
-            || meta.arrival == meta.priority && self.buffer.group_config(group).is_some();
-        if full && !limited_at_ingress() {
-            return Err(Refused::QueueFull);
+        if egress.is_full(meta.priority, meta.cells, self.buffer.shared_free()) {
+            // What is lossless is limited where it comes in, by pausing its sender (802.1Q 36).
+            let limited_at_ingress =
+                meta.arrival == meta.priority && self.buffer.group_config(group).is_some();
+            if !limited_at_ingress {
+                self.buffer.fits(meta.id, meta.cells, group)?;
+                return Err(Refused::QueueFull);
+            }
         }
-        let entry = Entry { id: meta.id, shape: meta.shape, cells: meta.cells, since: now };
-        if !egress.push(&mut self.slab, meta.priority, entry, now) {
+        if self.slab.is_exhausted() {
             return Err(Refused::BufferFull);
         }
-        self.buffer.hold(meta.id, meta.cells, group);
+        self.buffer.hold(meta.id, meta.cells, group)?;
+        egress.push(&mut self.slab, meta, now);
         Ok(())
     }
 

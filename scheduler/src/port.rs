@@ -1,7 +1,8 @@
 //! One egress port: its queues, which of them are paused, and its line.
 
-use crate::config::PortConfig;
-use crate::ets::{Choice, Selection};
+use crate::Meta;
+use crate::config::{PortConfig, QueueLimit};
+use crate::ets::Selection;
 use crate::ids::{FrameId, PortId, Priority};
 use crate::queue::{Entry, Fifo, Shape, Slab};
 use crate::shaper::Shaper;
@@ -51,17 +52,34 @@ pub struct Backlog {
     pub pauses: u64,
 }
 
-#[derive(Clone, Debug)]
+/// The queue of one priority: a cache line of its own, as most frames touch just one.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Queue {
     fifo: Fifo,
-    frames: u64,
-    bytes: u64,
     cells: u32,
     peak_cells: u32,
-    paused_at: Time,
-    paused_until: Time,
-    paused_for: Time,
-    pauses: u64,
+    frames: u64,
+    bytes: u64,
+    limit: QueueLimit,
+}
+
+impl Queue {
+    const EMPTY: Queue =
+        Queue { fifo: Fifo::new(), cells: 0, peak_cells: 0, frames: 0, bytes: 0, limit: QueueLimit::Buffer };
+}
+
+/// The pauses of one priority.
+#[derive(Clone, Copy, Debug)]
+struct Pauses {
+    since: Time,
+    until: Time,
+    ended: Time,
+    count: u64,
+}
+
+impl Pauses {
+    const NEVER: Pauses = Pauses { since: Time::ZERO, until: Time::NEVER, ended: Time::ZERO, count: 0 };
 }
 
 /// One egress port.
@@ -73,6 +91,7 @@ pub(crate) struct Port {
     /// Priorities with something queued.
     backlog: u8,
     paused: u8,
+    pauses: [Pauses; 8],
     /// The first instant at which a pause may end.
     pause_ends: Time,
     /// Longest wait by priority, and the priorities that have one.
@@ -87,23 +106,13 @@ pub(crate) struct Port {
 
 impl Port {
     pub(crate) fn new(id: PortId, config: &PortConfig) -> Port {
-        let empty = Queue {
-            fifo: Fifo::new(),
-            frames: 0,
-            bytes: 0,
-            cells: 0,
-            peak_cells: 0,
-            paused_at: Time::ZERO,
-            paused_until: Time::NEVER,
-            paused_for: Time::ZERO,
-            pauses: 0,
-        };
         let mut port = Port {
             id,
-            queues: core::array::from_fn(|_| empty.clone()),
+            queues: [Queue::EMPTY; 8],
             heads: [0; 8],
             backlog: 0,
             paused: 0,
+            pauses: [Pauses::NEVER; 8],
             pause_ends: Time::NEVER,
             lifetimes: [Time::NEVER; 8],
             mortal: 0,
@@ -112,11 +121,14 @@ impl Port {
             starved: true,
             late: Time::ZERO,
         };
-        port.set_lifetimes(config);
+        port.set_queues(config);
         port
     }
 
-    fn set_lifetimes(&mut self, config: &PortConfig) {
+    fn set_queues(&mut self, config: &PortConfig) {
+        for (queue, set) in self.queues.iter_mut().zip(&config.classes.queues) {
+            queue.limit = set.limit;
+        }
         self.lifetimes = config.classes.queues.map(|queue| queue.lifetime.unwrap_or(Time::NEVER));
         let is_mortal = |p: &usize| self.lifetimes[*p] != Time::NEVER;
         self.mortal = (0..8).filter(is_mortal).fold(0, |mask, p| mask | 1 << p);
@@ -125,7 +137,7 @@ impl Port {
     pub(crate) fn configure(&mut self, config: &PortConfig) {
         self.selection.configure(config);
         self.line = config.line_rate.map(|r| Shaper::retuned(r, config.burst, self.line));
-        self.set_lifetimes(config);
+        self.set_queues(config);
     }
 
     pub(crate) fn id(&self) -> PortId {
@@ -134,10 +146,6 @@ impl Port {
 
     pub(crate) fn class_of(&self, priority: Priority) -> u8 {
         self.selection.class_of(priority.get())
-    }
-
-    pub(crate) fn cells(&self, priority: Priority) -> u32 {
-        self.queues[priority.index()].cells
     }
 
     /// Whether more than one priority waits for its turn.
@@ -153,45 +161,49 @@ impl Port {
         self.backlog & !self.paused
     }
 
-    /// Appends; `false` when the slab is full.
+    /// Whether `cells` more would be too many for a queue while `free` cells of the buffer are free.
     #[inline]
-    pub(crate) fn push(&mut self, slab: &mut Slab, priority: Priority, entry: Entry, now: Time) -> bool {
-        let eligible = self.eligible();
-        let queue = &mut self.queues[priority.index()];
-        if !queue.fifo.push(slab, entry) {
-            return false;
-        }
-        queue.frames += u64::from(entry.shape.segs);
-        queue.bytes += entry.shape.bytes(0, entry.shape.segs);
-        queue.cells += u32::from(entry.cells);
+    pub(crate) fn is_full(&self, priority: Priority, cells: u16, free: u32) -> bool {
+        let queue = &self.queues[priority.index()];
+        queue.cells.saturating_add(u32::from(cells)) > queue.limit.cells(free)
+    }
+
+    /// Appends to a queue; only while the slab is not exhausted.
+    #[inline]
+    pub(crate) fn push(&mut self, slab: &mut Slab, meta: &Meta, now: Time) {
+        let Meta { id, cells, priority, shape, .. } = *meta;
+        let index = priority.index();
+        let queue = &mut self.queues[index];
+        queue.fifo.push(slab, Entry { id, shape, cells, since: now });
+        let Shape { segs, last_len, .. } = shape;
+        queue.frames += u64::from(segs);
+        queue.bytes += if segs == 1 { u64::from(last_len) } else { shape.bytes(0, segs) };
+        queue.cells += u32::from(cells);
         queue.peak_cells = queue.peak_cells.max(queue.cells);
-        let bit = 1 << priority.get();
+        let bit = 1 << index;
         if self.backlog & bit == 0 {
+            self.selection.began(priority.get(), self.eligible(), now);
             self.backlog |= bit;
-            self.heads[priority.index()] = entry.shape.wire_at(0);
-            self.selection.began(priority.get(), eligible, now);
+            self.heads[index] = shape.wire_at(0);
         }
-        true
     }
 
     /// The next piece, if the line is free and something may be sent.
+    #[inline]
     pub(crate) fn poll(&mut self, slab: &mut Slab, now: Time) -> Option<Grant> {
         if self.pause_ends <= now {
             self.end_pauses(now);
         }
-        if self.line.is_some_and(|line| !line.ready(now)) {
+        if let Some(line) = &self.line
+            && !line.ready(now)
+        {
             return None;
         }
-        let eligible = self.eligible();
-        if eligible == 0 {
-            self.starved = true;
-            return None;
-        }
-        let Some(choice) = self.selection.choose(eligible, now, &self.heads) else {
+        let Some(choice) = self.selection.choose(self.eligible(), now, &self.heads) else {
             self.starved = true;
             return None;
         };
-        let grant = self.take(slab, choice);
+        let grant = self.take(slab, choice.priority, choice.class, |selection| selection.allowance(choice));
         self.selection.charge(choice, grant.wire, now);
         if let Some(line) = &mut self.line {
             if self.starved {
@@ -200,46 +212,49 @@ impl Port {
             self.late = self.late + line.charge(grant.wire, now);
         }
         self.starved = false;
-        if self.backlog & (1 << choice.priority) == 0 {
+        if self.backlog & (1 << (choice.priority & 7)) == 0 {
             self.selection.emptied(choice.priority, self.eligible());
         }
         Some(grant)
     }
 
-    /// Removes from the head of the chosen queue what its allowance covers.
+    /// Removes from the head of a queue what `allowance` covers, which is asked for a superframe only.
     #[allow(clippy::inline_always)] // A grant that goes through memory costs a tenth of all that is done for a frame.
     #[inline(always)]
-    fn take(&mut self, slab: &mut Slab, choice: Choice) -> Grant {
-        let index = usize::from(choice.priority & 7);
+    fn take(
+        &mut self,
+        slab: &mut Slab,
+        priority: u8,
+        class: u8,
+        allowance: impl FnOnce(&Selection) -> u32,
+    ) -> Grant {
+        let index = usize::from(priority & 7);
         let queue = &mut self.queues[index];
-        let Entry { id, shape, cells, .. } = *queue.fifo.front(slab);
-        let from = queue.fifo.head_seg;
-        let to = if shape.segs == 1 { 1 } else { end_of_piece(&shape, from, choice.allowance) };
-        let last = to == shape.segs;
-        let (bytes, wire) = shape.measure(from, to);
+        // Field by field: a read that is wider than the write before it has to wait for the cache.
+        let entry = queue.fifo.front(slab);
+        let (id, cells, single) = (entry.id, entry.cells, entry.shape.segs == 1);
+        let (from, (to, bytes, wire)) = if single {
+            (0, (1, entry.shape.last_len, self.heads[index]))
+        } else {
+            (queue.fifo.head_seg, entry.shape.piece(queue.fifo.head_seg, allowance(&self.selection)))
+        };
+        let last = single || to == entry.shape.segs;
         queue.frames -= u64::from(to - from);
         queue.bytes -= u64::from(bytes);
-        if last {
+        let next_seg = if last {
             queue.cells -= u32::from(cells);
             queue.fifo.pop(slab);
+            0
         } else {
             queue.fifo.head_seg = to;
-        }
+            to
+        };
         if queue.fifo.len == 0 {
             self.backlog &= !(1 << index);
         } else {
-            self.heads[index] = queue.fifo.front(slab).shape.wire_at(queue.fifo.head_seg);
+            self.heads[index] = queue.fifo.front(slab).shape.wire_at(next_seg);
         }
-        Grant {
-            id,
-            priority: Priority::new(choice.priority),
-            class: choice.class,
-            from,
-            to,
-            bytes,
-            wire,
-            last,
-        }
+        Grant { id, priority: Priority::new(priority), class, from, to, bytes, wire, last }
     }
 
     /// Removes the head of a queue as a whole: what was not sent of it.
@@ -248,7 +263,7 @@ impl Port {
             return None;
         }
         let class = self.class_of(priority);
-        let grant = self.take(slab, Choice::whole(priority.get(), class));
+        let grant = self.take(slab, priority.get(), class, |_| u32::MAX);
         if self.backlog & (1 << priority.get()) == 0 {
             self.selection.emptied(priority.get(), self.eligible());
         }
@@ -275,11 +290,11 @@ impl Port {
             self.end_pauses(now);
         }
         let bit = 1 << priority.get();
-        let queue = &mut self.queues[priority.index()];
-        queue.paused_until = until;
+        let pauses = &mut self.pauses[priority.index()];
+        pauses.until = until;
         if self.paused & bit == 0 {
-            queue.paused_at = now;
-            queue.pauses += 1;
+            pauses.since = now;
+            pauses.count += 1;
             self.paused |= bit;
             self.selection.suspended(priority.get(), self.eligible());
         }
@@ -293,9 +308,10 @@ impl Port {
     }
 
     /// Ends the pauses whose time is over.
+    #[cold]
     fn end_pauses(&mut self, now: Time) {
         for priority in Priority::all() {
-            let until = self.queues[priority.index()].paused_until;
+            let until = self.pauses[priority.index()].until;
             if until <= now {
                 self.end_pause(priority, until, now);
             }
@@ -310,9 +326,9 @@ impl Port {
         }
         let before = self.eligible();
         self.paused &= !bit;
-        let queue = &mut self.queues[priority.index()];
-        queue.paused_for = queue.paused_for + (end - queue.paused_at);
-        queue.paused_until = Time::NEVER;
+        let pauses = &mut self.pauses[priority.index()];
+        pauses.ended = pauses.ended + (end - pauses.since);
+        pauses.until = Time::NEVER;
         self.selection.began(priority.get(), before, now);
     }
 
@@ -320,7 +336,7 @@ impl Port {
         let mut first = Time::NEVER;
         let mut paused = self.paused;
         while paused != 0 {
-            first = first.min(self.queues[paused.trailing_zeros() as usize].paused_until);
+            first = first.min(self.pauses[paused.trailing_zeros() as usize].until);
             paused &= paused - 1;
         }
         first
@@ -354,10 +370,11 @@ impl Port {
 
     pub(crate) fn backlog(&self, priority: Priority, now: Time) -> Backlog {
         let queue = &self.queues[priority.index()];
+        let pauses = &self.pauses[priority.index()];
         // A pause may be over though nothing was sent since.
         let noted = self.paused & (1 << priority.get()) != 0;
-        let paused = noted && queue.paused_until > now;
-        let running = if noted { now.min(queue.paused_until) - queue.paused_at } else { Time::ZERO };
+        let paused = noted && pauses.until > now;
+        let running = if noted { now.min(pauses.until) - pauses.since } else { Time::ZERO };
         Backlog {
             units: u64::from(queue.fifo.len),
             frames: queue.frames,
@@ -365,19 +382,9 @@ impl Port {
             cells: queue.cells,
             peak_cells: queue.peak_cells,
             paused,
-            paused_since: queue.paused_at,
-            paused_for: queue.paused_for + running,
-            pauses: queue.pauses,
+            paused_since: pauses.since,
+            paused_for: pauses.ended + running,
+            pauses: pauses.count,
         }
     }
-}
-
-/// Behind the last segment that fits into `allowance` wire bytes; at least one segment.
-fn end_of_piece(shape: &Shape, from: u16, allowance: u32) -> u16 {
-    let left = shape.segs - from;
-    if left == 1 || shape.wire(from, shape.segs) <= u64::from(allowance) {
-        return shape.segs;
-    }
-    let fit = allowance / crate::time::wire_bytes(shape.seg_len);
-    from + u16::try_from(fit).unwrap_or(u16::MAX).clamp(1, left - 1)
 }

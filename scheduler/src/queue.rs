@@ -49,15 +49,6 @@ impl Shape {
         self.sum(from, to, wire_bytes(self.seg_len), wire_bytes(self.last_len))
     }
 
-    /// Bytes (without FCS) and wire bytes of the segments `from..to`.
-    #[inline]
-    pub(crate) fn measure(&self, from: u16, to: u16) -> (u32, u32) {
-        if self.segs == 1 {
-            return (self.last_len, wire_bytes(self.last_len));
-        }
-        (self.bytes(from, to) as u32, self.wire(from, to) as u32)
-    }
-
     fn sum(&self, from: u16, to: u16, each: u32, last: u32) -> u64 {
         let n = u64::from(to.saturating_sub(from));
         if n == 0 {
@@ -67,6 +58,20 @@ impl Shape {
         } else {
             n * u64::from(each)
         }
+    }
+
+    /// What of the segments from `from` on fits into `allowance` wire bytes, at least one: behind the last, bytes (without
+    /// FCS), wire bytes.
+    #[inline(never)]
+    pub(crate) fn piece(&self, from: u16, allowance: u32) -> (u16, u32, u32) {
+        let left = self.segs - from;
+        let to = if left == 1 || self.wire(from, self.segs) <= u64::from(allowance) {
+            self.segs
+        } else {
+            let fit = allowance / wire_bytes(self.seg_len);
+            from + u16::try_from(fit).unwrap_or(u16::MAX).clamp(1, left - 1)
+        };
+        (to, self.bytes(from, to) as u32, self.wire(from, to) as u32)
     }
 
     /// Wire bytes of the one segment at `at`.
@@ -86,113 +91,128 @@ pub(crate) struct Entry {
     pub(crate) since: Time,
 }
 
-/// With its link a chunk is 512 bytes long: eight cache lines, and no entry lies across two of them.
-const CHUNK: usize = 15;
+/// Entries of a chunk: a power of two, so that an index tells where its chunk ends. 512 bytes, eight cache lines.
+const CHUNK: u32 = 16;
 const NONE: u32 = u32::MAX;
+const _: () = assert!(CHUNK.is_power_of_two() && size_of::<Entry>() == 32);
 
-#[derive(Clone)]
-#[repr(align(64))]
-struct Chunk {
-    entries: [Entry; CHUNK],
-    next: u32,
-}
-
-/// All queues' chunks.
+/// All queues' chunks: entry `n` belongs to chunk `n / CHUNK`.
 pub(crate) struct Slab {
-    chunks: Vec<Chunk>,
+    entries: Vec<Entry>,
+    /// The chunk behind each chunk, in its queue or among the free ones.
+    next: Vec<u32>,
     free: u32,
-    limit: u32,
+    limit: usize,
 }
 
 impl Slab {
     /// Room for at least `entries` entries in `queues` queues.
     pub(crate) fn new(entries: usize, queues: usize) -> Slab {
         // A queue may waste the front of its first chunk and the back of its last.
-        let limit = entries.div_ceil(CHUNK) + 2 * queues;
-        Slab { chunks: Vec::with_capacity(limit), free: NONE, limit: limit as u32 }
+        let limit = entries.div_ceil(CHUNK as usize) + 2 * queues;
+        Slab {
+            entries: Vec::with_capacity(limit * CHUNK as usize),
+            next: Vec::with_capacity(limit),
+            free: NONE,
+            limit,
+        }
     }
 
-    fn take(&mut self) -> Option<u32> {
+    /// Whether no queue can be made longer than its last chunk.
+    #[inline]
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.free == NONE && self.next.len() == self.limit
+    }
+
+    fn take(&mut self) -> u32 {
         if self.free != NONE {
-            let index = self.free;
-            self.free = self.chunks[index as usize].next;
-            return Some(index);
+            let chunk = self.free;
+            self.free = self.next[chunk as usize];
+            return chunk;
         }
-        let index = self.chunks.len() as u32;
-        if index == self.limit {
-            return None;
-        }
+        let chunk = self.next.len();
+        debug_assert!(chunk < self.limit, "the slab was said to have room");
         let empty = Entry { id: FrameId(NONE), shape: Shape::frame(0), cells: 0, since: Time::ZERO };
-        self.chunks.push(Chunk { entries: [empty; CHUNK], next: NONE });
-        Some(index)
+        self.next.push(NONE);
+        self.entries.resize((chunk + 1) * CHUNK as usize, empty);
+        chunk as u32
     }
 
-    fn give(&mut self, index: u32) {
-        self.chunks[index as usize].next = self.free;
-        self.free = index;
+    fn give(&mut self, chunk: u32) {
+        self.next[chunk as usize] = self.free;
+        self.free = chunk;
     }
 }
 
-/// A queue.
-#[derive(Clone, Debug)]
+/// A queue. When it is empty it keeps the chunk that it has begun.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Fifo {
+    /// The first entry.
     head: u32,
+    /// The last entry; at the end of a chunk (as `NONE` is) the next one needs another chunk.
     tail: u32,
-    head_at: u8,
-    tail_at: u8,
-    /// Segments of the head entry that are already sent.
-    pub(crate) head_seg: u16,
     /// Units waiting.
     pub(crate) len: u32,
+    /// Segments of the head entry that are already sent.
+    pub(crate) head_seg: u16,
 }
 
 impl Fifo {
     pub(crate) const fn new() -> Fifo {
-        Fifo { head: NONE, tail: NONE, head_at: 0, tail_at: 0, head_seg: 0, len: 0 }
+        Fifo { head: NONE, tail: NONE, len: 0, head_seg: 0 }
     }
 
-    /// Appends; `false` when the slab is full.
+    /// Appends; only while the slab is not exhausted.
     #[inline]
-    pub(crate) fn push(&mut self, slab: &mut Slab, entry: Entry) -> bool {
-        if self.tail == NONE || self.tail_at as usize == CHUNK {
-            let Some(chunk) = slab.take() else { return false };
-            slab.chunks[chunk as usize].next = NONE;
-            if self.tail == NONE {
-                self.head = chunk;
-                self.head_at = 0;
-            } else {
-                slab.chunks[self.tail as usize].next = chunk;
-            }
-            self.tail = chunk;
-            self.tail_at = 0;
+    pub(crate) fn push(&mut self, slab: &mut Slab, entry: Entry) {
+        let mut at = self.tail.wrapping_add(1);
+        if at.is_multiple_of(CHUNK) {
+            at = self.extend(slab);
         }
-        slab.chunks[self.tail as usize].entries[self.tail_at as usize] = entry;
-        self.tail_at += 1;
+        slab.entries[at as usize] = entry;
+        self.tail = at;
         self.len += 1;
-        true
+    }
+
+    /// Links one more chunk to the end; answers its first entry.
+    #[inline(never)]
+    fn extend(&mut self, slab: &mut Slab) -> u32 {
+        let chunk = slab.take();
+        if self.tail == NONE {
+            self.head = chunk * CHUNK;
+        } else {
+            slab.next[(self.tail / CHUNK) as usize] = chunk;
+        }
+        chunk * CHUNK
     }
 
     /// The first entry; only of a queue that isn't empty.
     #[inline]
     pub(crate) fn front<'a>(&self, slab: &'a Slab) -> &'a Entry {
-        &slab.chunks[self.head as usize].entries[self.head_at as usize]
+        &slab.entries[self.head as usize]
     }
 
     /// Removes the first entry; only of a queue that isn't empty.
     #[inline]
     pub(crate) fn pop(&mut self, slab: &mut Slab) {
-        self.head_at += 1;
+        self.head += 1;
         self.head_seg = 0;
         self.len -= 1;
-        if self.len == 0 {
-            slab.give(self.head);
-            *self = Fifo::new();
-        } else if self.head_at as usize == CHUNK {
-            let next = slab.chunks[self.head as usize].next;
-            slab.give(self.head);
-            self.head = next;
-            self.head_at = 0;
+        if self.head.is_multiple_of(CHUNK) {
+            self.shorten(slab);
         }
+    }
+
+    /// Gives back the first chunk, of which nothing is left.
+    #[inline(never)]
+    fn shorten(&mut self, slab: &mut Slab) {
+        let spent = (self.head - 1) / CHUNK;
+        if self.len == 0 {
+            (self.head, self.tail) = (NONE, NONE);
+        } else {
+            self.head = slab.next[spent as usize] * CHUNK;
+        }
+        slab.give(spent);
     }
 }
 
@@ -208,10 +228,9 @@ mod tests {
         for round in 0..1000u32 {
             for _ in 0..round % 40 {
                 if q.len < 100 {
-                    assert!(q.push(
-                        &mut slab,
-                        Entry { id: FrameId(put), shape: Shape::frame(60), cells: 1, since: Time::ZERO }
-                    ));
+                    assert!(!slab.is_exhausted());
+                    let shape = Shape::frame(60);
+                    q.push(&mut slab, Entry { id: FrameId(put), shape, cells: 1, since: Time::ZERO });
                     put += 1;
                 }
             }
@@ -224,7 +243,17 @@ mod tests {
             }
         }
         assert!(got > 10_000);
-        assert!(slab.chunks.len() as u32 <= slab.limit);
+        assert!(slab.next.len() <= slab.limit);
+        while q.len > 0 {
+            q.pop(&mut slab);
+        }
+        let held = u32::from(q.tail != NONE);
+        let mut free = 0;
+        while slab.free != NONE {
+            slab.take();
+            free += 1;
+        }
+        assert_eq!(free + held, slab.next.len() as u32, "an empty queue holds one chunk at most");
     }
 
     #[test]

@@ -42,8 +42,12 @@ impl Shaper {
     /// Sends `bytes`; answers the credit that was lost by coming late.
     pub(crate) fn charge(&mut self, bytes: u32, now: Time) -> Time {
         let oldest = now.saturating_sub(self.burst);
-        let lost = oldest.saturating_sub(self.tat);
-        self.tat = self.tat.max(oldest) + self.rate.time_of(u64::from(bytes));
+        let mut lost = Time::ZERO;
+        if self.tat < oldest {
+            lost = oldest - self.tat;
+            self.tat = oldest;
+        }
+        self.tat = self.tat + self.rate.time_of(u64::from(bytes));
         lost
     }
 }

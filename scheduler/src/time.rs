@@ -83,7 +83,15 @@ impl Rate {
     }
 
     /// How long `bytes` take, rounded to the nearest tick.
+    #[inline]
     pub const fn time_of(self, bytes: u64) -> Time {
+        const HALF: u64 = 1 << 15;
+        // Frames at the rates of lines stay within 64 bits.
+        if let Some(q) = bytes.checked_mul(self.ticks_per_byte_q16)
+            && let Some(q) = q.checked_add(HALF)
+        {
+            return Time(q >> 16);
+        }
         let q = bytes as u128 * self.ticks_per_byte_q16 as u128 + (1 << 15);
         let t = q >> 16;
         Time(if t > u64::MAX as u128 { u64::MAX } else { t as u64 })
