@@ -8,8 +8,8 @@ use std::fmt::{self, Display, Formatter};
 use serde::Serialize;
 
 use crate::model::{
-    BitRate, Bridge, Config, Dcbx, Lldp, Maps, Metrics, Policy, Port, StaticEntry, TrafficClass, Trust,
-    Watchdog, Worker,
+    BitRate, Bridge, Config, Dcbx, Lldp, Maps, Metrics, Policy, Port, StaticEntry, TrafficClass, Watchdog,
+    Worker,
 };
 use crate::units::{ByteSize, Microseconds};
 
@@ -141,7 +141,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         ("metrics", metrics_settings(metrics, &new.metrics)),
         ("map", map_settings(maps, &new.maps)),
         ("pfc_watchdog", watchdog_settings(*watchdog, new.watchdog)),
-        ("lldp", lldp_settings(*lldp, new.lldp)),
+        ("lldp", lldp_settings(lldp, &new.lldp)),
     ] {
         if !settings.is_empty() {
             changes.push(Change::Switch { section, settings });
@@ -318,15 +318,30 @@ fn watchdog_settings(old: Option<Watchdog>, new: Option<Watchdog>) -> Vec<Settin
     s.0
 }
 
-fn lldp_settings(old: Lldp, new: Lldp) -> Vec<Setting> {
-    let Lldp { enabled, tx_interval_seconds, hold, fast_start, neighbor_limit } = old;
+fn lldp_settings(old: &Lldp, new: &Lldp) -> Vec<Setting> {
+    let Lldp {
+        enabled,
+        tx_interval_seconds,
+        hold,
+        fast_start,
+        neighbor_limit,
+        more_groups,
+        management_addresses,
+    } = old;
     let mut s = Settings(Vec::new());
     s.add("enabled", enabled, new.enabled);
     s.add("tx_interval", tx_interval_seconds, new.tx_interval_seconds);
     s.add("hold", hold, new.hold);
     s.add("fast_start", fast_start, new.fast_start);
     s.add("neighbor_limit", neighbor_limit, new.neighbor_limit);
+    s.add("more_groups", listed(more_groups), listed(&new.more_groups));
+    s.add("management_address", listed(management_addresses), listed(&new.management_addresses));
     s.0
+}
+
+fn listed<T: Display>(values: &[T]) -> String {
+    let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+    if values.is_empty() { "nothing".to_owned() } else { values.join(", ") }
 }
 
 fn policy_settings(old: &Policy, new: &Policy) -> Vec<Setting> {
@@ -362,15 +377,11 @@ fn port_settings(old: &Port, new: &Port) -> Vec<Setting> {
         lldp,
         dcbx,
     } = old;
-    let marks = |trust: &[Trust]| {
-        let marks: Vec<_> = trust.iter().map(ToString::to_string).collect();
-        if marks.is_empty() { "nothing".to_owned() } else { marks.join(", ") }
-    };
     let mut s = Settings(Vec::new());
     s.add("type", kind, &new.kind);
     s.add("line_rate", limit(*line_rate), limit(new.line_rate));
     s.add("mtu", mtu, new.mtu);
-    s.add("trust", marks(trust), marks(&new.trust));
+    s.add("trust", listed(trust), listed(&new.trust));
     s.add("default_priority", default_priority, new.default_priority);
     s.add("vlan", vlan, &new.vlan);
     s.add("isolated", isolated, new.isolated);

@@ -3,8 +3,9 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::model::{
-    Dcbx, DcbxMode, DcbxRole, FlowControl, IpPrefix, Match, MultiPeer, PeerReaction, Poll, PortKind,
-    PortVlan, PrioritySet, QueueLimit, Scheduling, StaticEntry, StreamEndpoint, Trust, Tsa, WatchdogAction,
+    Dcbx, DcbxMode, DcbxRole, FlowControl, IpPrefix, LldpGroup, Match, MultiPeer, PeerReaction, Poll,
+    PortKind, PortVlan, PrioritySet, QueueLimit, Scheduling, StaticEntry, StreamEndpoint, Trust, Tsa,
+    WatchdogAction,
 };
 use crate::schema::network::show_mac;
 use crate::units::{ByteSize, Microseconds};
@@ -34,6 +35,15 @@ impl Display for Scheduling {
             Self::Auto => "auto",
             Self::Normal => "normal",
             Self::Realtime => "realtime",
+        })
+    }
+}
+
+impl Display for LldpGroup {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NearestNonTpmr => "nearest-non-tpmr",
+            Self::NearestCustomer => "nearest-customer",
         })
     }
 }

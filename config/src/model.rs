@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub use dcbx::{Dcbx, DcbxMode, DcbxRole, Lldp, MultiPeer};
+pub use dcbx::{Dcbx, DcbxMode, DcbxRole, Lldp, LldpGroup, MultiPeer};
 
 /// A bit rate in bits per second. `None` in an `Option<BitRate>` means "no limit".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

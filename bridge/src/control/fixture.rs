@@ -63,7 +63,15 @@ pub(crate) fn config() -> Config {
         worker: dcbridge_config::Worker { poll: Poll::Sleep, scheduling: Scheduling::Auto, cpu: None },
         metrics: Metrics { listen: None },
         watchdog: None,
-        lldp: Lldp { enabled: true, tx_interval_seconds: 30, hold: 4, fast_start: 4, neighbor_limit: 8 },
+        lldp: Lldp {
+            enabled: true,
+            tx_interval_seconds: 30,
+            hold: 4,
+            fast_start: 4,
+            neighbor_limit: 8,
+            more_groups: Vec::new(),
+            management_addresses: Vec::new(),
+        },
         traffic_classes: Vec::new(),
         policies: Vec::new(),
         maps: Maps {
@@ -213,6 +221,7 @@ fn lldp() -> PortLldp {
         mac: "02:aa:bb:cc:00:00".to_owned(),
         counters: LldpCounters { frames_out: 12, frames_in: 9, ..LldpCounters::default() },
         neighbors: vec![Neighbor {
+            group: "nearest-bridge".to_owned(),
             mac: "02:00:00:00:00:09".to_owned(),
             chassis: "02:00:00:00:00:09".to_owned(),
             port: "eth0".to_owned(),

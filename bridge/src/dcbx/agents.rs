@@ -182,8 +182,11 @@ impl Agents {
         for event in events {
             member.tell(name, &event, now);
         }
-        let neighbors: Vec<[u8; 6]> =
-            member.agent.neighbors(Group::NearestBridge).map(|n| n.mac().0).collect();
+        let everyone = Group::ALL.into_iter().flat_map(|group| member.agent.neighbors(group));
+        let mut neighbors: Vec<[u8; 6]> = everyone.map(|n| n.mac().0).collect();
+        // One station may speak to several groups.
+        neighbors.sort_unstable();
+        neighbors.dedup();
         if neighbors != member.neighbors {
             member.neighbors.clone_from(&neighbors);
             self.out.push_back(Output::Neighbors(member.id, neighbors));

@@ -1,12 +1,14 @@
 //! The agents' side, from the configuration: who the switch is, what it offers, how a port negotiates.
 
+use std::net::IpAddr;
+
 use dcbridge_config as config;
 use dcbridge_scheduler::PortId;
 use lldp_dcbx::dcbx::{Capability, DcbxConfig, FeatureFlags, Mode, MultiPeer};
-use lldp_dcbx::lldp::LldpConfig;
+use lldp_dcbx::lldp::{Group, LldpConfig};
 use lldp_dcbx::roles::Role;
 use lldp_dcbx::wire::app::{AppEntry, AppTable, Selector};
-use lldp_dcbx::wire::basic::{Capabilities, Text};
+use lldp_dcbx::wire::basic::{Capabilities, ManagementAddress, Text};
 use lldp_dcbx::wire::cee::CeeApps;
 use lldp_dcbx::wire::ets::{EtsTable, Tsa};
 use lldp_dcbx::wire::{ChassisId, PortId as LldpPortId};
@@ -92,7 +94,7 @@ pub(super) fn agent(config: &config::Config, identity: &Identity, index: usize) 
             neighbor_limit: config.lldp.neighbor_limit,
             ..LldpConfig::default()
         },
-        more_groups: Vec::new(),
+        more_groups: config.lldp.more_groups.iter().map(group).collect(),
         info: LocalInfo {
             port_description: Some(Text::new(&format!("{} port {} of {name}", kind(port), port.name))),
             system_name: Some(Text::new(&identity.system_name(name))),
@@ -101,12 +103,28 @@ pub(super) fn agent(config: &config::Config, identity: &Identity, index: usize) 
                 crate::VERSION
             ))),
             capabilities: Some(bridge),
+            management: config.lldp.management_addresses.iter().filter_map(management).collect(),
             // A transparent port has no VLAN of its own; 0 says that untagged frames are dropped.
             pvid: (!port.vlan.transparent).then(|| port.vlan.pvid.unwrap_or(0)),
             max_frame_size: Some(port.mtu.saturating_add(FRAME_EXTRA)),
             ..LocalInfo::default()
         },
         dcbx: port.dcbx.as_ref().map(|dcbx| dcbx_config(config, port, dcbx)),
+    }
+}
+
+fn group(group: &config::LldpGroup) -> Group {
+    match group {
+        config::LldpGroup::NearestNonTpmr => Group::NearestNonTpmr,
+        config::LldpGroup::NearestCustomer => Group::NearestCustomer,
+    }
+}
+
+/// An address with its IANA family. It belongs to the machine, so it is on no port of the switch: interface 0.
+fn management(address: &IpAddr) -> Option<ManagementAddress> {
+    match address {
+        IpAddr::V4(v4) => ManagementAddress::new(1, &v4.octets(), 0),
+        IpAddr::V6(v6) => ManagementAddress::new(2, &v6.octets(), 0),
     }
 }
 

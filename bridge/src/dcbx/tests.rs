@@ -186,6 +186,31 @@ fn goodbye_and_a_lost_link_bring_the_configuration_back_at_once_and_flaps_leave_
 }
 
 #[test]
+fn further_group_addresses_have_agents_of_their_own_and_management_addresses_are_told() {
+    let lldp =
+        "[lldp]\nmore_groups = ['nearest-customer']\nmanagement_address = ['192.0.2.1', '2001:db8::1']\n";
+    let of = |lldp: &str| lldp.to_owned() + &text((40, 60), "[3]", "");
+    let (mut net, a, b) = joined(&of(lldp), &of(lldp));
+    let deaf = net.switch(&of(""), 3);
+    net.sim.link((a, PortId(1)), (deaf, PortId(0)), Time::from_micros(1));
+    net.up();
+    net.run(Time::from_millis(3_000));
+    let heard = |node: NodeId, port| {
+        let state = net.agents[node.0].1.state(PortId(port), lldp_time(net.sim.now())).expect("LLDP is on");
+        let one =
+            |n: crate::state::lldp::Neighbor| (n.group, n.system_name, n.management.join(" "), n.speaks_dcbx);
+        state.neighbors.into_iter().map(one).collect::<Vec<_>>()
+    };
+    let from = |name: &str, group: &str| {
+        (group.to_owned(), name.to_owned(), "192.0.2.1 2001:db8::1".to_owned(), group == "nearest-bridge")
+    };
+    for (node, peer) in [(a, "br0.host2"), (b, "br0.host1")] {
+        assert_eq!(heard(node, 0), [from(peer, "nearest-bridge"), from(peer, "nearest-customer")]);
+    }
+    assert_eq!(heard(deaf, 0), [from("br0.host1", "nearest-bridge")], "nobody listens to the other address");
+}
+
+#[test]
 fn what_an_upstream_port_learns_is_handed_on_and_manual_ports_keep_their_own() {
     let roles =
         "dcbx = { role = 'auto-upstream' }\n[[port]]\nname = 'down'\ndcbx = { role = 'auto-downstream' }";

@@ -3,7 +3,7 @@
 use dcbridge_config as config;
 use lldp_dcbx::dcbx::legacy::peer::{Heard, LegacyPeer};
 use lldp_dcbx::dcbx::{Diagnosis, Dialect, Negotiated, Source};
-use lldp_dcbx::lldp::Group;
+use lldp_dcbx::lldp::{Group, Statistics};
 use lldp_dcbx::roles::Standing as RoleStanding;
 use lldp_dcbx::views::{NeighborView, PeerView, PortViews};
 use lldp_dcbx::wire::app::AppEntry;
@@ -25,18 +25,19 @@ pub(super) fn port(
     standing: Option<&RoleStanding>,
     now: Time,
 ) -> PortLldp {
-    let stats = member.agent.statistics(Group::NearestBridge).unwrap_or_default();
+    let groups = Group::ALL.into_iter().filter_map(|group| member.agent.statistics(group));
+    let count = |counter: fn(&Statistics) -> u64| groups.clone().map(|stats| counter(&stats)).sum();
     let dcbx = member.agent.views().zip(config.dcbx.as_ref());
     PortLldp {
         mac: mac.to_string(),
         counters: LldpCounters {
-            frames_out: stats.frames_out,
-            frames_in: stats.frames_in,
-            frames_discarded: stats.frames_discarded,
-            frames_in_errors: stats.frames_in_errors,
-            tlvs_discarded: stats.tlvs_discarded,
-            tlvs_unrecognized: stats.tlvs_unrecognized,
-            ageouts: stats.ageouts,
+            frames_out: count(|stats| stats.frames_out),
+            frames_in: count(|stats| stats.frames_in),
+            frames_discarded: count(|stats| stats.frames_discarded),
+            frames_in_errors: count(|stats| stats.frames_in_errors),
+            tlvs_discarded: count(|stats| stats.tlvs_discarded),
+            tlvs_unrecognized: count(|stats| stats.tlvs_unrecognized),
+            ageouts: count(|stats| stats.ageouts),
         },
         neighbors: member.agent.neighbor_views(now).iter().map(neighbor).collect(),
         dcbx: dcbx.map(|(views, dcbx)| Dcbx {
@@ -99,6 +100,7 @@ fn neighbor(view: &NeighborView) -> Neighbor {
     ];
     let capabilities = known.iter().filter(|(bit, _)| enabled & bit != 0);
     Neighbor {
+        group: view.group.to_string(),
         mac: view.mac.to_string(),
         chassis: text(view.chassis.as_ref()),
         port: text(view.port.as_ref()),

@@ -38,6 +38,8 @@ pub struct LldpCounters {
 /// A neighbour. What it does not say is empty or `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Neighbor {
+    /// Group address to which it speaks: `nearest-bridge`, `nearest-non-tpmr`, `nearest-customer`.
+    pub group: String,
     /// Source address of its frames.
     pub mac: String,
     /// Chassis ID.

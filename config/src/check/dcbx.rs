@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::ports;
+use super::ports::once;
 use crate::diagnostic::Diagnostic;
 use crate::model::{Config, Dcbx, DcbxRole, Lldp};
 use crate::schema::dcbx::{DcbxSection, LldpSection};
@@ -13,7 +14,7 @@ fn section(file: &File) -> LldpSection {
     file.lldp.value().map_or_else(LldpSection::defaults, |table| table.0.clone())
 }
 
-pub(super) fn lldp(file: &File) -> Lldp {
+pub(super) fn lldp(file: &File, cx: &mut Reader) -> Lldp {
     let raw = section(file);
     Lldp {
         enabled: raw.enabled.value,
@@ -21,6 +22,12 @@ pub(super) fn lldp(file: &File) -> Lldp {
         hold: raw.hold.value.0 as u8,
         fast_start: raw.fast_start.value.0 as u8,
         neighbor_limit: raw.neighbor_limit.value.0 as u16,
+        more_groups: once(raw.more_groups.value.0.iter().map(|(group, span)| (group.0, span)), "group", cx),
+        management_addresses: once(
+            raw.management_address.value.0.iter().map(|(address, span)| (address.0, span)),
+            "address",
+            cx,
+        ),
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn check(file: &File, cx: &mut Reader) -> Option<Config> {
     let static_entries = fdb::entries(file, &ports, cx);
     rates::check(file, &ports, cx);
     let watchdog = flow::watchdog(file, cx);
-    let lldp = dcbx::lldp(file);
+    let lldp = dcbx::lldp(file, cx);
     let mut config = Config {
         bridge,
         worker,

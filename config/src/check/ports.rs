@@ -66,8 +66,8 @@ pub(super) fn ports(file: &File, bridge: &Bridge, metrics: &Metrics, cx: &mut Re
 }
 
 fn port(raw: &PortSection, defaults: &DefaultsSection, default_mtu: u16, cx: &mut Reader) -> Port {
-    let trust = list(raw.trust.value().unwrap_or(&defaults.trust.value), cx);
-    let rewrite = list(raw.rewrite.value().unwrap_or(&defaults.rewrite.value), cx);
+    let trust = marks(raw.trust.value().unwrap_or(&defaults.trust.value), cx);
+    let rewrite = marks(raw.rewrite.value().unwrap_or(&defaults.rewrite.value), cx);
     let vlan = raw.vlan.given().map_or_else(
         || (&defaults.vlan.value, defaults.vlan.span.clone()),
         |(vlan, span)| (vlan, Some(span)),
@@ -99,18 +99,27 @@ fn port(raw: &PortSection, defaults: &DefaultsSection, default_mtu: u16, cx: &mu
     port
 }
 
-/// A list of marks in which each may be once.
-fn list(list: &List<OneOf<Trust>>, cx: &mut Reader) -> Vec<Trust> {
-    let mut marks = Vec::new();
-    for (mark, span) in &list.0 {
-        if marks.contains(&mark.0) {
-            let finding = Diagnostic::warning(span.clone(), "a mark is named twice");
+fn marks(list: &List<OneOf<Trust>>, cx: &mut Reader) -> Vec<Trust> {
+    once(list.0.iter().map(|(mark, span)| (mark.0, span)), "mark", cx)
+}
+
+/// A list in which each may be once.
+pub(super) fn once<'a, T: PartialEq>(
+    list: impl Iterator<Item = (T, &'a Range<usize>)>,
+    what: &str,
+    cx: &mut Reader,
+) -> Vec<T> {
+    let mut values = Vec::new();
+    for (value, span) in list {
+        if values.contains(&value) {
+            let article = if what.starts_with('a') { "an" } else { "a" };
+            let finding = Diagnostic::warning(span.clone(), format!("{article} {what} is named twice"));
             cx.report(finding.label("has no effect").help("remove it"));
         } else {
-            marks.push(mark.0);
+            values.push(value);
         }
     }
-    marks
+    values
 }
 
 /// The MTU that a section sets; `None` when it sets none. `"default"` resets to 1500.

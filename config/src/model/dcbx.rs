@@ -1,9 +1,11 @@
 //! LLDP and DCBX in the checked configuration.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 /// LLDP on all ports (802.1AB 9.2.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lldp {
     /// Whether the switch speaks it.
     pub enabled: bool,
@@ -15,6 +17,20 @@ pub struct Lldp {
     pub fast_start: u8,
     /// Neighbours that a port remembers: 2 to 256.
     pub neighbor_limit: u16,
+    /// Group addresses beside the nearest bridge's, each once.
+    pub more_groups: Vec<LldpGroup>,
+    /// Addresses that neighbours are told for managing the switch, each once.
+    pub management_addresses: Vec<IpAddr>,
+}
+
+/// A group address of LLDP that reaches beyond the nearest bridge (802.1AB table 7-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LldpGroup {
+    /// 01-80-C2-00-00-03.
+    NearestNonTpmr,
+    /// 01-80-C2-00-00-00.
+    NearestCustomer,
 }
 
 /// DCBX of a port.

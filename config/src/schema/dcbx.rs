@@ -1,9 +1,10 @@
 //! The sections of LLDP and DCBX, in the vocabulary of leading switches. No code beyond declarations.
 
+use super::network::HostAddress;
 use super::quantity::Seconds;
 use super::section;
-use super::value::{Int, OneOf, Word};
-use crate::model::{DcbxMode, DcbxRole, MultiPeer};
+use super::value::{Int, List, OneOf, Word};
+use crate::model::{DcbxMode, DcbxRole, LldpGroup, MultiPeer};
 
 section! {
     /// LLDP (802.1AB) on all ports: the switch says who it is and hears who is at the other end of each link. DCBX travels in its frames.
@@ -18,7 +19,16 @@ section! {
         fast_start: Int<1, 8> = Int(4);
         /// Neighbours that a port remembers; further ones are ignored. One place is kept for a neighbour that speaks DCBX.
         neighbor_limit: Int<2, 256> = Int(8);
+        /// Group addresses to which ports speak beside the nearest bridge's: "nearest-non-tpmr" (01-80-C2-00-00-03) passes two-port relays, "nearest-customer" (01-80-C2-00-00-00) passes provider bridges. DCBX goes to the nearest bridge only.
+        more_groups: List<OneOf<LldpGroup>> = List(vec![]);
+        /// Addresses at which the switch can be managed, as neighbours are told: those of the machine that it runs on.
+        management_address: List<HostAddress> = List(vec![]);
     }
+}
+
+impl Word for LldpGroup {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("nearest-non-tpmr", Self::NearestNonTpmr), ("nearest-customer", Self::NearestCustomer)];
 }
 
 /// A mode, or no DCBX.

@@ -127,6 +127,22 @@ pub(crate) fn show_mac(mac: [u8; 6]) -> String {
 }
 
 from_text! {
+    /// An IP address.
+    HostAddress(IpAddr), "an IP address such as \"192.0.2.1\" or \"2001:db8::1\"",
+    parse_address, "^\\s*[0-9A-Fa-f:.]+\\s*$"
+}
+
+impl Spell for HostAddress {
+    fn spell(&self) -> String {
+        format!("\"{}\"", self.0)
+    }
+}
+
+fn parse_address(text: &str) -> Result<IpAddr, Complaint> {
+    text.trim().parse().map_err(|_| format!("`{text}` is no IP address").into())
+}
+
+from_text! {
     /// An IP prefix.
     Prefix(IpPrefix), "an IP address or prefix such as \"10.0.0.0/8\" or \"fd00::/8\"",
     parse_prefix, "^\\s*[0-9A-Fa-f:.]+(/[0-9]+)?\\s*$"

@@ -41,9 +41,24 @@ impl Group {
         Mac([0x01, 0x80, 0xc2, 0x00, 0x00, last])
     }
 
+    /// Its name in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NearestBridge => "nearest-bridge",
+            Self::NearestNonTpmr => "nearest-non-tpmr",
+            Self::NearestCustomer => "nearest-customer",
+        }
+    }
+
     /// The scope that an address stands for.
     pub fn of(address: Mac) -> Option<Self> {
         Self::ALL.into_iter().find(|g| g.address() == address)
+    }
+}
+
+impl core::fmt::Display for Group {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

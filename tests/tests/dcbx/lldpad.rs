@@ -35,7 +35,8 @@ const THEIRS: ([(u8, u8, u8); 3], u8) = ([(0, 0b0111, 30), (1, 0b1000, 30), (2, 
 /// The program at our end of a cable.
 fn switch(cable: &Cable, willing: bool) -> Program {
     let sections = format!(
-        "{SECTIONS}\n[[port]]\nname = \"d0\"\ntype = \"packet\"\nnetns = \"{}\"\ndcbx = {{ willing = {willing} }}\n\
+        "{SECTIONS}\n[lldp]\nmore_groups = [\"nearest-customer\"]\nmanagement_address = [\"192.0.2.1\"]\n\
+         [[port]]\nname = \"d0\"\ntype = \"packet\"\nnetns = \"{}\"\ndcbx = {{ willing = {willing} }}\n\
          [[port]]\nname = \"host\"\ntype = \"tap\"\nlldp = false\nnetns = \"{}\"\n",
         cable.ours, cable.ours
     );

@@ -116,6 +116,7 @@ fn facts(n: &Neighbor) -> Vec<(&'static str, String)> {
         ("port VLAN", number(n.pvid)),
         ("largest frame", number(n.max_frame_size)),
         ("MAC address", n.mac.clone()),
+        ("speaks to", n.group.clone()),
         ("DCBX", if n.speaks_dcbx { "yes" } else { "no" }.to_owned()),
         ("known for", seconds(n.known_seconds)),
         ("expires in", seconds(n.expires_seconds)),
