@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use dcbridge::arena::{Arena, MAX_FRAME};
 use dcbridge::port::{MAX_HEAD, TxDesc, TxOutcome, VnetHeader};
+use dcbridge::switch::classify::{Application, Selector};
+use dcbridge::switch::operation::{Classes, Operation};
 use dcbridge::switch::{Attachment, Setting, Switch};
-use dcbridge_scheduler::{Grant, PortId, Priority, Time};
+use dcbridge_scheduler::{Grant, PortId, Priority, Time, Tsa};
 
 use crate::virtual_time::{assert_balanced, config};
 
@@ -419,10 +421,10 @@ impl World {
         }
     }
 
-    /// Links, pauses, devices.
+    /// Links, pauses, devices, what DCBX settles.
     fn meddle(&mut self) {
         let port = self.port();
-        match self.random.below(8) {
+        match self.random.below(10) {
             0..5 => {
                 let priority = Priority::new(self.random.any() as u8);
                 let paused = self.random.one_in(2);
@@ -440,8 +442,40 @@ impl World {
                 self.offload[port.index()] = offload;
                 self.switch.attach(port, Attachment::plain(offload));
             }
-            _ => self.switch.flush(port, &mut self.arena),
+            7 => self.switch.flush(port, &mut self.arena),
+            _ => {
+                let operation = self.operation();
+                self.switch.operate(port, operation, self.now);
+                // The agents' side takes what it was handed.
+                while self.switch.heard().is_some() {}
+            }
         }
+    }
+
+    /// Anything that DCBX could settle, nothing included.
+    fn operation(&mut self) -> Operation {
+        let random = &mut self.random;
+        let classes = random.one_in(2).then(|| Classes {
+            class_of: std::array::from_fn(|_| random.below(8) as u8),
+            tsa: std::array::from_fn(|_| match random.below(4) {
+                0 => Tsa::Strict,
+                _ => Tsa::Ets { weight: random.below(101) as u8 },
+            }),
+        });
+        let pfc = random.one_in(2).then(|| random.any() as u8);
+        let applications = (0..random.below(4)).map(|_| {
+            let number = random.any() as u16;
+            let selector = match random.below(6) {
+                5 => Selector::Default,
+                4 => Selector::AnyPort(number),
+                0 => Selector::Ethertype(number),
+                1 => Selector::Stream(number),
+                2 => Selector::Dscp(number as u8 & 63),
+                _ => Selector::Datagram(number),
+            };
+            Application { selector, priority: Priority::new(random.any() as u8) }
+        });
+        Operation { classes, pfc, applications: applications.collect() }
     }
 
     fn send(&mut self) {
