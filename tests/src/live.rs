@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddrV4;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,30 @@ impl Network {
         let network = Network { hosts, program };
         network.introduced();
         network
+    }
+
+    /// A program to be run in the namespace of a host.
+    pub fn command_in(&self, host: usize, program: &str) -> Command {
+        let netns = self.hosts[host].netns_path().replace("self", &std::process::id().to_string());
+        let mut command = Command::new("nsenter");
+        command.args([&format!("--net={netns}"), program]);
+        command
+    }
+
+    /// Frames that the interface of a host has dropped since it was made, because nobody took them in time: its own
+    /// count (`/proc/net/dev`, transmit drops).
+    ///
+    /// # Panics
+    /// When it can't be read.
+    pub fn dropped_by_interface(&self, host: usize) -> u64 {
+        let done = self.command_in(host, "cat").arg("/proc/net/dev").output();
+        let done = done.expect("nsenter (package util-linux) is installed");
+        let table = String::from_utf8_lossy(&done.stdout);
+        let name = self.hosts[host].name();
+        let line = table.lines().find_map(|l| l.trim().strip_prefix(name)?.strip_prefix(':'));
+        // Eight columns of receiving, then bytes, packets, errors, drops.
+        let drops = line.and_then(|l| l.split_whitespace().nth(8 + 3)?.parse().ok());
+        drops.unwrap_or_else(|| panic!("{} is not in\n{table}", name))
     }
 
     /// Waits until the switch has heard of every host: what is sent to a stranger is flooded.

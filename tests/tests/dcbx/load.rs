@@ -1,6 +1,6 @@
 //! Renegotiation and floods while a gigabit passes.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -137,10 +137,8 @@ fn dcbx_renegotiation() {
 
 /// iperf3 in the namespace of a host; what is missing is named.
 fn iperf3(network: &Network, host: usize, arguments: &str) -> Child {
-    let netns = network.hosts[host].netns_path().replace("self", &std::process::id().to_string());
-    Command::new("nsenter")
-        .arg(format!("--net={netns}"))
-        .arg("iperf3")
+    network
+        .command_in(host, "iperf3")
         .args(arguments.split_whitespace())
         .stdout(Stdio::piped())
         .spawn()

@@ -55,6 +55,7 @@ fn books_balance() {
         offer((1, 0), 1, 20.0, FrameSize::Fixed(64)),
     ];
     let begin = network.program.state();
+    let dropped = [0, 1, 2].map(|host| network.dropped_by_interface(host));
     let mut traffic = Traffic::start(&network, &offers);
     let (mut most, mut lost) = (0, 0);
     for _ in 0..40 {
@@ -81,9 +82,9 @@ fn books_balance() {
             (books.rx.frames - begin.ports[port].rx.frames, books.tx.frames - begin.ports[port].tx.frames);
         println!("{}: hosts sent {sent}, switch received {rx}", books.name);
         println!("{}: switch sent {tx}, hosts received {arrived}, overflows {overflows}", books.name);
-        assert!(rx <= sent, "the switch has received what nobody sent");
-        // On a busy machine a TAP's queue overflows before the switch has its turn; that is no fault of the books.
-        assert!(sent - rx <= sent / 2, "the TAP's queue lost more than half");
+        // On a busy machine a TAP's queue overflows before the switch has its turn: its interface says so.
+        let lost = network.dropped_by_interface(port) - dropped[port];
+        assert_eq!(sent, rx + lost, "the interface of {} dropped {lost}", books.name);
         if overflows == 0 {
             assert_eq!(tx, arrived, "what port {} sent has not arrived", books.name);
         }
