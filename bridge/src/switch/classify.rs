@@ -8,86 +8,8 @@
 use dcbridge_config as config;
 use dcbridge_scheduler::{PortId, Priority};
 
-use super::forward::PortSet;
-use super::parse::{Frame, Ip};
-
-/// An IP prefix as numbers.
-#[derive(Clone, Copy)]
-struct Prefix {
-    v6: bool,
-    addr: u128,
-    mask: u128,
-}
-
-impl Prefix {
-    fn new(prefix: config::IpPrefix) -> Prefix {
-        let (v6, addr, bits) = match prefix.addr {
-            std::net::IpAddr::V4(a) => (false, u128::from(a.to_bits()), 32u32),
-            std::net::IpAddr::V6(a) => (true, a.to_bits(), 128),
-        };
-        let host = bits.saturating_sub(u32::from(prefix.len));
-        let mask = if host >= 128 { 0 } else { u128::MAX << host };
-        Prefix { v6, addr: addr & mask, mask }
-    }
-
-    fn contains(&self, v6: bool, addr: u128) -> bool {
-        let width = if self.v6 { u128::MAX } else { u128::from(u32::MAX) };
-        self.v6 == v6 && addr & self.mask & width == self.addr & width
-    }
-}
-
-/// One alternative of a policy.
-struct Rule {
-    in_ports: Option<PortSet>,
-    condition: config::Match,
-    src_ip: Option<Prefix>,
-    dst_ip: Option<Prefix>,
-    priority: Priority,
-}
-
-impl Rule {
-    fn matches(&self, port: PortId, frame: &Frame, vid: u16) -> bool {
-        let c = &self.condition;
-        self.in_ports.as_ref().is_none_or(|set| set.contains(port))
-            && c.src_mac.is_none_or(|mac| mac == frame.src)
-            && c.dst_mac.is_none_or(|mac| mac == frame.dst)
-            && c.vlan.is_none_or(|v| v == vid)
-            && c.pcp.is_none_or(|pcp| frame.tag.is_some_and(|t| t.pcp == pcp))
-            && c.ethertype.is_none_or(|e| e == frame.ethertype)
-            && (!self.asks_ip() || frame.ip.as_ref().is_some_and(|ip| self.matches_ip(ip)))
-    }
-
-    fn asks_ip(&self) -> bool {
-        let c = &self.condition;
-        c.dscp.is_some()
-            || !c.protocols.is_empty()
-            || self.src_ip.is_some()
-            || self.dst_ip.is_some()
-            || self.asks_ports()
-    }
-
-    fn asks_ports(&self) -> bool {
-        let c = &self.condition;
-        c.src_port.is_some() || c.dst_port.is_some() || c.either_port.is_some()
-    }
-
-    fn matches_ip(&self, ip: &Ip) -> bool {
-        let c = &self.condition;
-        c.dscp.is_none_or(|d| d == ip.dscp)
-            && (c.protocols.is_empty() || c.protocols.contains(&ip.protocol))
-            && self.src_ip.is_none_or(|p| p.contains(ip.v6, ip.src))
-            && self.dst_ip.is_none_or(|p| p.contains(ip.v6, ip.dst))
-            && (!self.asks_ports() || ip.ports.is_some_and(|(src, dst)| self.matches_ports(src, dst)))
-    }
-
-    fn matches_ports(&self, src: u16, dst: u16) -> bool {
-        let c = &self.condition;
-        let within = |(from, to): (u16, u16), port: u16| (from..=to).contains(&port);
-        c.src_port.is_none_or(|range| within(range, src))
-            && c.dst_port.is_none_or(|range| within(range, dst))
-            && c.either_port.is_none_or(|range| within(range, src) || within(range, dst))
-    }
-}
+use super::parse::Frame;
+use super::policies::Policies;
 
 /// How an application is named (802.1Q D.2.12.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +90,7 @@ pub struct Classified {
 
 /// All policies, maps and trusts, compiled.
 pub struct Classifier {
-    rules: Vec<Rule>,
+    policies: Policies,
     ports: Vec<Believes>,
     pcp: [Priority; 8],
     dscp: [Priority; 64],
@@ -177,20 +99,6 @@ pub struct Classifier {
 impl Classifier {
     /// From the configuration; ports are numbered in its order.
     pub fn new(config: &config::Config) -> Classifier {
-        let number = |name: &str| config.ports.iter().position(|p| p.name == name).map(|i| PortId(i as u16));
-        let rules = config
-            .policies
-            .iter()
-            .flat_map(|policy| policy.any_of.iter().map(move |condition| (policy, condition)))
-            .map(|(policy, condition)| Rule {
-                in_ports: (!condition.in_ports.is_empty())
-                    .then(|| condition.in_ports.iter().filter_map(|n| number(n)).collect()),
-                src_ip: condition.src_ip.map(Prefix::new),
-                dst_ip: condition.dst_ip.map(Prefix::new),
-                condition: condition.clone(),
-                priority: Priority::new(policy.priority),
-            })
-            .collect();
         let ports = config
             .ports
             .iter()
@@ -202,7 +110,7 @@ impl Classifier {
             })
             .collect();
         Classifier {
-            rules,
+            policies: Policies::new(config),
             ports,
             pcp: config.maps.pcp_to_priority.map(Priority::new),
             dscp: config.maps.dscp_to_priority.map(Priority::new),
@@ -214,7 +122,7 @@ impl Classifier {
         let marked = self.marked(port, frame);
         let default = self.ports[port.index()].default;
         let own = marked.map(|m| m.priority).or(queue).unwrap_or(default);
-        let policy = self.rules.iter().find(|rule| rule.matches(port, frame, vid)).map(|rule| rule.priority);
+        let policy = self.policies.priority(port, frame, vid);
         let meant = marked.is_some_and(|m| m.meant) || queue.is_some_and(|q| q != Priority::new(0));
         let learned = || if meant { None } else { self.learned(port, frame) };
         let priority = policy.or_else(learned).unwrap_or(own);

@@ -21,6 +21,7 @@ mod loops;
 mod lossless;
 pub mod operation;
 pub mod parse;
+mod policies;
 mod rewrite;
 mod snapshot;
 mod table;
