@@ -9,11 +9,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Cable, HIGH, LOW, prios, side_a, side_b, with};
+use common::{Dice, HIGH, LOW, heals, material, prios, side_a, side_b, with};
 use lldp_dcbx::dcbx::{DcbxConfig, Mode, MultiPeer, Source};
 use lldp_dcbx::lldp::{AdminStatus, Group, LldpConfig};
 use lldp_dcbx::roles::Report;
-use lldp_dcbx::{Agent, AgentConfig, Mac, Time};
+use lldp_dcbx::{Agent, AgentConfig, Time};
 
 /// Counts live bytes.
 struct Counting;
@@ -37,40 +37,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// Xorshift: the same numbers from the same seed, everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.roll() % n as u64) as usize
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.roll() % 100 < percent
-    }
-}
-
-/// Real frames in every dialect, as raw material.
-fn material() -> Vec<Vec<u8>> {
-    let mut out = Vec::new();
-    for mode in [Mode::Ieee, Mode::Cee, Mode::Cin] {
-        for willing in [false, true] {
-            let mut cable = Cable::pair(with(side_a(), mode, willing), with(side_b(), mode, !willing));
-            cable.link(true);
-            cable.run_secs(3);
-            out.extend(cable.log.into_iter().map(|(_, _, f)| f));
-        }
-    }
-    out
-}
 
 /// A frame: a real one, bent at some places, from one of some stations; or noise.
 fn bent(material: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
@@ -199,22 +165,7 @@ fn one_seed(seed: u64, steps: usize, material: &[Vec<u8>], reached: &mut Reached
     let seconds = now.as_nanos() / 1_000_000_000;
     assert!(sent <= seconds + (ups + 1) * 8, "seed {seed}: {sent} frames in {seconds} s with {ups} restarts");
     reached.count(&agent);
-    heals(agent, now, seed);
-}
-
-/// Whatever happened: with a clean link and a good peer the port agrees within five seconds.
-fn heals(mut agent: Agent, now: Time, seed: u64) {
-    agent.handle_link(false, now);
-    agent.update_lldp(LldpConfig::default(), now);
-    agent.update_dcbx(with(side_a(), Mode::Auto, true), now).unwrap();
-    while agent.poll_event().is_some() {}
-    let mac = Mac([2, 0, 0, 0, 0, 0x77]);
-    let peer = AgentConfig { dcbx: Some(with(side_b(), Mode::Cee, false)), ..AgentConfig::new(mac, "q") };
-    let mut cable = Cable::new(vec![agent, Agent::new(peer, mac, now).unwrap()]);
-    cable.now = now;
-    cable.link(true);
-    cable.run_secs(5);
-    assert_eq!(cable.oper(0).pfc_enabled(), side_b().pfc, "seed {seed}: {:?}", cable.says(0));
+    heals(agent, now, &seed);
 }
 
 // One test: the allocator counts for the whole process, so nothing may run beside it.

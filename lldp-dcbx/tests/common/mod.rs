@@ -2,9 +2,12 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub(crate) mod targets;
+
 use std::time::Duration;
 
 use lldp_dcbx::dcbx::{DcbxConfig, FeatureFlags, Mode};
+use lldp_dcbx::lldp::LldpConfig;
 use lldp_dcbx::wire::app::{AppEntry, AppTable, Selector};
 use lldp_dcbx::wire::ets::{EtsTable, Tsa};
 use lldp_dcbx::{Agent, AgentConfig, Event, Mac, Operational, Priority, PrioritySet, Time};
@@ -143,4 +146,53 @@ pub(crate) fn side_b() -> DcbxConfig {
 pub(crate) fn with(config: DcbxConfig, mode: Mode, willing: bool) -> DcbxConfig {
     let flags = if willing { FeatureFlags::WILLING } else { FeatureFlags::ON };
     DcbxConfig { mode, ets_flags: flags, pfc_flags: flags, app_flags: flags, ..config }
+}
+
+/// Xorshift: the same numbers from the same seed, everywhere.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn roll(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        (self.roll() % n as u64) as usize
+    }
+
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
+        self.roll() % 100 < percent
+    }
+}
+
+/// Real frames in every dialect, as raw material.
+pub(crate) fn material() -> Vec<Vec<u8>> {
+    let mut out = Vec::new();
+    for mode in [Mode::Ieee, Mode::Cee, Mode::Cin] {
+        for willing in [false, true] {
+            let mut cable = Cable::pair(with(side_a(), mode, willing), with(side_b(), mode, !willing));
+            cable.link(true);
+            cable.run_secs(3);
+            out.extend(cable.log.into_iter().map(|(_, _, f)| f));
+        }
+    }
+    out
+}
+
+/// Whatever happened: with a clean link and a good peer the port agrees within five seconds.
+pub(crate) fn heals(mut agent: Agent, now: Time, after: &dyn std::fmt::Display) {
+    agent.handle_link(false, now);
+    agent.update_lldp(LldpConfig::default(), now);
+    agent.update_dcbx(with(side_a(), Mode::Auto, true), now).unwrap();
+    while agent.poll_event().is_some() {}
+    let mac = Mac([2, 0, 0, 0, 0, 0x77]);
+    let peer = AgentConfig { dcbx: Some(with(side_b(), Mode::Cee, false)), ..AgentConfig::new(mac, "q") };
+    let mut cable = Cable::new(vec![agent, Agent::new(peer, mac, now).unwrap()]);
+    cable.now = now;
+    cable.link(true);
+    cable.run_secs(5);
+    assert_eq!(cable.oper(0).pfc_enabled(), side_b().pfc, "{after}: {:?}", cable.says(0));
 }
