@@ -300,7 +300,8 @@ impl Sim {
             self.flow((id, port));
         }
         self.plan_tick(id);
-        for port in self.nodes[id.0].switch.ports() {
+        self.nodes[id.0].switch.forget_empty();
+        for port in self.nodes[id.0].switch.waiting().iter() {
             self.plan((id, port));
         }
     }

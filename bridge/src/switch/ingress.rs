@@ -174,7 +174,10 @@ impl Switch {
                 })
             };
             match refused {
-                None => queued = true,
+                None => {
+                    self.waiting.insert(to);
+                    queued = true;
+                }
                 // What is too small is the group where it came in, wherever it was to leave.
                 Some(reason @ Reason::HeadroomFull) => {
                     self.books[meta.ingress.index()].dropped_by_group(reason, meta.arrival, count);

@@ -38,7 +38,7 @@ use books::{PortBooks, unit};
 use classify::Classifier;
 use fdb::Fdb;
 use flow::Flow;
-use forward::Forwarding;
+use forward::{Forwarding, PortSet};
 use lldp::Lldp;
 pub use loops::Finding;
 use loops::Loops;
@@ -64,6 +64,8 @@ pub struct Switch {
     /// By frame number.
     frames: Vec<Remembered>,
     findings: Vec<Finding>,
+    /// Ports at which something may wait: all that have a backlog, and some that had.
+    waiting: PortSet,
     flow: Flow,
     lldp: Lldp,
     /// By port: what holds beside its configuration.
@@ -120,7 +122,7 @@ impl Switch {
         }
         let refreshes: Vec<PortId> = self.flow.due(now).collect();
         self.flow.urgent.extend(refreshes);
-        for port in self.ports() {
+        for port in self.waiting.iter() {
             self.drop_stale(port, arena, now);
         }
         self.watch(arena, now);
@@ -151,6 +153,7 @@ impl Switch {
             shape,
         };
         if self.scheduler.enqueue(port, &meta, now).is_ok() {
+            self.waiting.insert(port);
             self.books[port.index()].originated.add(unit(1, bytes.len() as u64));
         } else {
             arena.free(id);
@@ -160,6 +163,18 @@ impl Switch {
     /// Whether anything waits at `port`.
     pub fn has_backlog(&self, port: PortId) -> bool {
         self.scheduler.has_backlog(port)
+    }
+
+    /// Ports at which something may wait: at no other one does.
+    pub fn waiting(&self) -> PortSet {
+        self.waiting
+    }
+
+    /// Lets `waiting` leave out the ports that have no backlog any more.
+    pub fn forget_empty(&mut self) {
+        for port in self.waiting.iter() {
+            self.waiting.set(port, self.scheduler.has_backlog(port));
+        }
     }
 
     /// When `poll` may have something for `port`.

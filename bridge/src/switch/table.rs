@@ -12,7 +12,7 @@ use super::books::PortBooks;
 use super::classify::Classifier;
 use super::fdb::Fdb;
 use super::flow::{Flow, FlowConfig, Kind};
-use super::forward::Forwarding;
+use super::forward::{Forwarding, PortSet};
 use super::lldp::Lldp;
 use super::loops::Loops;
 use super::operation::Operation;
@@ -97,6 +97,7 @@ impl Switch {
             operations: vec![Operation::default(); config.ports.len()],
             watchdog: config.watchdog.as_ref().map(|w| Watchdog::new(watchdog_config(w), config.ports.len())),
             storms: Vec::new(),
+            waiting: PortSet::EMPTY,
             gates: Vec::new(),
             burst: setting.burst,
             config: config.clone(),

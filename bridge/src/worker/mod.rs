@@ -7,8 +7,11 @@
 //! for every port, so none starves another. There is no timer per frame: a line that is busy is looked at again some
 //! 100 us later and catches up by its credit.
 //!
-//! Descriptors are watched edge by edge: `readable` stays set until a port says that it is drained, so a port whose
-//! ingress is metered can be left alone without waking anybody.
+//! Descriptors are watched edge by edge: a port stays among the `readable` ones until it says that it is drained, so one
+//! whose ingress is metered can be left alone without waking anybody.
+//!
+//! A turn costs what there is to do, not what there are ports: it looks at those that can be read, at those where
+//! something waits, and at no others. Only housekeeping, four times a second, asks all of them.
 //!
 //! What must not enter: opening devices, anything that blocks, formatting.
 
@@ -36,6 +39,7 @@ use crate::arena::Arena;
 use crate::dcbx;
 use crate::port::{Interest, Link, Port, RxFrame, TxDesc, TxOutcome};
 use crate::state::{FdbEntry, Snapshot};
+use crate::switch::forward::PortSet;
 use crate::switch::operation::Operation;
 use crate::switch::watchdog::Storm;
 use crate::switch::{Finding, Switch};
@@ -104,7 +108,6 @@ pub enum Event {
 
 struct Slot {
     port: Option<Box<dyn Port>>,
-    readable: bool,
     watched: Vec<Interest>,
     /// The ingress meter: nothing is read before this.
     open_at: Time,
@@ -126,6 +129,10 @@ pub struct Worker {
     switch: Switch,
     arena: Arena,
     slots: Vec<Slot>,
+    /// Ports that were not drained since something came.
+    readable: PortSet,
+    /// Ports with frames of the switch's own that wait.
+    own: PortSet,
     epoll: Epoll,
     wake: Arc<EventFd>,
     commands: Receiver<Command>,
@@ -189,7 +196,6 @@ impl Worker {
             .into_iter()
             .map(|line_rate| Slot {
                 port: None,
-                readable: false,
                 watched: Vec::new(),
                 open_at: Time::ZERO,
                 line_rate,
@@ -205,6 +211,8 @@ impl Worker {
             switch: parts.switch,
             arena: parts.arena,
             slots,
+            readable: PortSet::EMPTY,
+            own: PortSet::EMPTY,
             epoll,
             wake: parts.wake,
             commands: parts.commands,
@@ -290,13 +298,15 @@ impl Worker {
         if let Some(tick) = self.switch.next_tick() {
             wake = wake.min(tick);
         }
-        for (index, slot) in self.slots.iter().enumerate() {
-            let Some(port) = &slot.port else { continue };
-            if slot.readable && (!slot.stops || self.switch.may_read(PortId(index as u16))) {
+        for id in self.readable.iter() {
+            let slot = &self.slots[id.index()];
+            if slot.port.is_some() && (!slot.stops || self.switch.may_read(id)) {
                 wake = wake.min(slot.open_at.max(now + COARSE));
             }
-            if let Some(tx) = self.switch.next_tx(PortId(index as u16))
-                && port.tx_room() > 0
+        }
+        for id in self.switch.waiting().iter() {
+            if let Some(tx) = self.switch.next_tx(id)
+                && self.has_room(id)
             {
                 wake = wake.min(tx.max(now + COARSE));
             }
@@ -319,11 +329,11 @@ impl Worker {
                 continue;
             }
             let id = PortId(event.data() as u16);
-            let slot = &mut self.slots[id.index()];
-            if !slot.readable {
+            if !self.readable.contains(id) {
                 // It was drained until now: idle time is no credit.
+                let slot = &mut self.slots[id.index()];
                 slot.open_at = slot.open_at.max(now);
-                slot.readable = true;
+                self.readable.insert(id);
             }
             // A port that is down may be about to accept a peer.
             let notable = EpollFlags::EPOLLOUT | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;

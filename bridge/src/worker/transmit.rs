@@ -16,10 +16,12 @@ impl Worker {
                 let bit = 1 << gate.priority.get();
                 slot.serve = if gate.open { slot.serve | bit } else { slot.serve & !bit };
             }
-            // What was left in a queue that was not served made its edge before.
-            slot.readable |= gate.open;
             if let Some(port) = &mut slot.port {
                 port.set_gate(gate.priority, gate.open);
+            }
+            if gate.open {
+                // What was left in a queue that was not served made its edge before.
+                self.readable.insert(gate.port);
             }
         }
         while let Some(id) = self.switch.urgent() {
@@ -47,9 +49,10 @@ impl Worker {
         for id in std::mem::take(&mut self.delayed) {
             self.send_flow(id, self.now());
         }
-        for index in 0..self.slots.len() {
-            let id = PortId(index as u16);
+        for id in self.own.iter() {
             self.send_own(id);
+        }
+        for id in self.switch.waiting().iter() {
             let budget = self.turn_budget(id);
             let mut bytes = 0;
             while self.switch.has_backlog(id) {
@@ -61,6 +64,7 @@ impl Worker {
                 }
             }
         }
+        self.switch.forget_empty();
         for finding in self.switch.findings() {
             // Nobody listens any more: the switch is ending.
             let _ = self.events.send(Event::Loop(finding));
