@@ -8,6 +8,7 @@
 
 pub mod deadlock;
 pub mod frames;
+pub mod processor;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

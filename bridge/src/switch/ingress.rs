@@ -167,7 +167,9 @@ impl Switch {
                 Some(Reason::Watchdog)
             } else {
                 let copy = Meta { shape: grown, ..*meta };
-                self.scheduler.enqueue(to, &copy, now).err().map(|refused| match refused {
+                let offered = self.scheduler.enqueue(to, &copy, now);
+                self.arrivals.add(to, meta.priority, count.bytes, offered.is_ok());
+                offered.err().map(|refused| match refused {
                     Refused::QueueFull => Reason::QueueFull,
                     Refused::BufferFull => Reason::BufferFull,
                     Refused::HeadroomFull => Reason::HeadroomFull,

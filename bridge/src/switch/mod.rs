@@ -7,6 +7,7 @@
 //! ```
 //! One step a file. What must not enter: devices, clocks, threads, configuration files.
 
+mod arrivals;
 pub mod books;
 mod checksum;
 pub mod classify;
@@ -34,6 +35,8 @@ mod tests;
 use dcbridge_scheduler::{Meta, PortId, Priority, Scheduler, Shape, Time};
 
 use crate::arena::{self, Arena};
+use arrivals::Arrivals;
+pub use arrivals::Arrived;
 use books::{PortBooks, unit};
 use classify::Classifier;
 use fdb::Fdb;
@@ -66,6 +69,7 @@ pub struct Switch {
     findings: Vec<Finding>,
     /// Ports at which something may wait: all that have a backlog, and some that had.
     waiting: PortSet,
+    arrivals: Arrivals,
     flow: Flow,
     lldp: Lldp,
     /// By port: what holds beside its configuration.
@@ -175,6 +179,18 @@ impl Switch {
         for port in self.waiting.iter() {
             self.waiting.set(port, self.scheduler.has_backlog(port));
         }
+    }
+
+    /// What came for each port since the last call.
+    pub fn arrivals(&mut self) -> impl Iterator<Item = (PortId, Arrived)> + '_ {
+        self.arrivals.take()
+    }
+
+    /// Bytes that wait in the shortest queue of some priorities at `port` that are not paused.
+    pub fn least_queued(&self, port: PortId, priorities: u8, now: Time) -> u64 {
+        let asked = Priority::all().filter(|p| priorities & (1 << p.get()) != 0);
+        let waiting = asked.map(|p| self.scheduler.backlog(port, p, now)).filter(|queue| !queue.paused);
+        waiting.map(|queue| queue.bytes).min().unwrap_or(u64::MAX)
     }
 
     /// When `poll` may have something for `port`.

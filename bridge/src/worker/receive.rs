@@ -18,9 +18,18 @@ impl Worker {
                     break;
                 }
             }
-            busy |= self.slots[id.index()].port.is_some() && self.may_receive(id, self.now());
+            let has_more = self.slots[id.index()].port.is_some() && self.may_receive(id, self.now());
+            self.fed(has_more);
+            busy |= has_more;
         }
         busy
+    }
+
+    /// Tells the ports for which something came by an input, which may have more.
+    fn fed(&mut self, has_more: bool) {
+        for (to, arrived) in self.switch.arrivals() {
+            self.slots[to.index()].pace.feed(arrived, has_more);
+        }
     }
 
     /// Whether a port may be read at `now`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dcbridge_scheduler::{PortId, Time};
 
-use super::{Event, FAREWELL, OUTRUN, TX_BATCH, TX_LEAST_BYTES, TX_TURN_BYTES, Worker};
+use super::{Event, FAREWELL, TX_BATCH, TX_TURN_BYTES, Worker};
 use crate::port::TxOutcome;
 
 impl Worker {
@@ -53,15 +53,19 @@ impl Worker {
             self.send_own(id);
         }
         for id in self.switch.waiting().iter() {
-            let budget = self.turn_budget(id);
+            let paced = self.paced(id);
+            let budget = paced.unwrap_or(TX_TURN_BYTES).min(TX_TURN_BYTES);
             let mut bytes = 0;
-            while self.switch.has_backlog(id) {
+            while bytes < budget && self.switch.has_backlog(id) {
                 let (sent, more) = self.transmit_port(id, budget - bytes);
                 bytes += sent;
-                if !more || bytes >= budget {
-                    busy |= more;
+                busy |= more && bytes >= budget;
+                if !more {
                     break;
                 }
+            }
+            if paced.is_some() {
+                self.slots[id.index()].pace.spent(bytes);
             }
         }
         self.switch.forget_empty();
@@ -77,13 +81,11 @@ impl Worker {
         busy
     }
 
-    /// Bytes that a port may be sent in this turn.
-    fn turn_budget(&self, id: PortId) -> u64 {
-        if self.switch.scheduler().is_contended(id) {
-            (self.turn_rx_bytes * OUTRUN.0 / OUTRUN.1).clamp(TX_LEAST_BYTES, TX_TURN_BYTES)
-        } else {
-            TX_TURN_BYTES
-        }
+    /// Bytes that a port may be sent in this turn for the sake of the schedule; `None`: any.
+    fn paced(&mut self, id: PortId) -> Option<u64> {
+        let (switch, now) = (&self.switch, self.now());
+        let pace = &mut self.slots[id.index()].pace;
+        pace.budget(self.standing, |priorities| switch.least_queued(id, priorities, now))
     }
 
     /// Hands a batch of some `most` bytes to one port. Answers its bytes, and whether the port could go on at once.
