@@ -33,7 +33,7 @@ use crate::port::{Link, OpenError};
 use crate::state::{FdbEntry, Snapshot};
 use crate::switch::watchdog::Storm;
 use crate::switch::{Finding, Setting, Switch};
-use crate::worker::{Command, Event, Parts, Worker};
+use crate::worker::{Clock, Command, Event, Parts, Worker};
 use reopen::{Home, Lost};
 
 /// How often it is looked whether anybody still holds the switch, and for lost devices.
@@ -135,6 +135,7 @@ impl Handle {
             wake: Arc::clone(&wake),
             commands,
             events,
+            clock: Clock::Real(Instant::now()),
         };
         let mut worker = Worker::new(parts).map_err(|e| Error(format!("no epoll descriptor: {e}")))?;
         let settings = config.worker;

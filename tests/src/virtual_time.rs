@@ -22,7 +22,7 @@ const BESIDE: u64 = 4 + 8 + 12;
 /// The shortest frame on the wire with all that.
 const SHORTEST: u64 = 84;
 /// A host's flow `n` has the destination port `FLOWS + n`.
-const FLOWS: u16 = 2000;
+pub const FLOWS: u16 = 2000;
 /// Most flows that are told apart.
 pub const MAX_FLOWS: usize = 16;
 
@@ -89,7 +89,8 @@ pub(crate) fn flow_of(start: &[u8]) -> (Option<usize>, bool) {
     ((flow < MAX_FLOWS).then_some(flow), tcp)
 }
 
-fn count(tally: &mut Tally, at: Time, desc: &TxDesc, arena: &Arena) {
+/// Counts a piece that has arrived.
+pub fn count(tally: &mut Tally, at: Time, desc: &TxDesc, arena: &Arena) {
     let (head, body) = (desc.head(), desc.body(arena));
     let mut start = [0; 128];
     let mut known = 0;

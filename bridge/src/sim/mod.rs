@@ -8,6 +8,7 @@
 
 pub mod deadlock;
 pub mod frames;
+pub mod processor;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -300,7 +301,8 @@ impl Sim {
             self.flow((id, port));
         }
         self.plan_tick(id);
-        for port in self.nodes[id.0].switch.ports() {
+        self.nodes[id.0].switch.forget_empty();
+        for port in self.nodes[id.0].switch.waiting().iter() {
             self.plan((id, port));
         }
     }

@@ -2,21 +2,20 @@
 //!
 //! Addresses are learned per VLAN. An entry that isn't seen again ages out; one that is seen elsewhere moves; static
 //! entries do neither. Learning is bounded for the switch and per port: beyond the bound frames still pass, by flooding.
+//!
+//! Nothing here takes longer the more there is: the table has its size from the start, what has aged is not found any more
+//! and is removed a few thousand places at a time, and a port is flushed by a number that its entries don't have.
 
-use std::collections::HashMap;
+mod table;
 
 use dcbridge_scheduler::{PortId, Time};
-use foldhash::quality::FixedState;
 
-#[derive(Clone, Copy)]
-struct Entry {
-    port: PortId,
-    seen: Time,
-    is_static: bool,
-}
+use table::{Entry, Key, Table};
 
-/// Address and VLAN in one number.
-type Key = u64;
+/// Places that are looked at in a row: some 50 us, if nothing of it is in the cache.
+const SWEEP: usize = 8192;
+/// Places that are looked at when there is no room: for the frame that finds none this is a few 100 ns more.
+const MAKE_ROOM: usize = 64;
 
 fn key(vid: u16, mac: [u8; 6]) -> Key {
     let mut bytes = [0; 8];
@@ -40,15 +39,26 @@ pub struct Learned {
     pub age: Time,
 }
 
+/// What is learned at a port.
+#[derive(Clone, Copy)]
+struct PortState {
+    learned: u32,
+    limit: u32,
+    /// How often it was flushed.
+    flushes: u32,
+}
+
 /// The forwarding database.
 pub struct Fdb {
-    entries: HashMap<Key, Entry, FixedState>,
+    table: Table,
     learned: u32,
-    per_port: Vec<u32>,
-    port_limits: Vec<u32>,
+    fixed: u32,
+    ports: Vec<PortState>,
     limit: u32,
     ageing: Time,
+    /// Until when the table was swept, and the place at which to go on.
     swept: Time,
+    at: usize,
     /// Addresses that moved to another port.
     pub moves: u64,
     /// Addresses that were not learned for a limit's sake.
@@ -56,16 +66,18 @@ pub struct Fdb {
 }
 
 impl Fdb {
-    /// An empty database. The `seed` keys its hash: random where frames may be crafted, fixed where a run must repeat.
-    pub fn new(limit: u32, port_limits: Vec<u32>, ageing: Time, seed: u64) -> Fdb {
+    /// An empty database for `fixed` static entries and those that are learned. The `seed` keys its hash: random where
+    /// frames may be crafted, fixed where a run must repeat.
+    pub fn new(limit: u32, port_limits: Vec<u32>, fixed: usize, ageing: Time, seed: u64) -> Fdb {
         Fdb {
-            entries: HashMap::with_hasher(FixedState::with_seed(seed)),
+            table: Table::new(limit as usize + fixed, seed),
             learned: 0,
-            per_port: vec![0; port_limits.len()],
-            port_limits,
+            fixed: 0,
+            ports: port_limits.into_iter().map(|limit| PortState { learned: 0, limit, flushes: 0 }).collect(),
             limit,
             ageing,
             swept: Time::ZERO,
+            at: 0,
             moves: 0,
             refused: 0,
         }
@@ -73,84 +85,108 @@ impl Fdb {
 
     /// Adds an entry that neither ages nor moves.
     pub fn insert_static(&mut self, vid: u16, mac: [u8; 6], port: PortId) {
-        self.entries.insert(key(vid, mac), Entry { port, seen: Time::ZERO, is_static: true });
+        let before = self.table.len();
+        let entry = Entry { port, seen: Time::ZERO, is_static: true, flushes: 0 };
+        self.table.put(key(vid, mac), &entry);
+        self.fixed += (self.table.len() - before) as u32;
+    }
+
+    /// Whether an entry was learned before its port was flushed: then it is none.
+    fn is_flushed(ports: &[PortState], entry: &Entry) -> bool {
+        !entry.is_static && entry.flushes != ports[entry.port.index()].flushes
+    }
+
+    fn find(&self, key: Key) -> Option<Entry> {
+        self.table.find(key).filter(|entry| !Fdb::is_flushed(&self.ports, entry))
     }
 
     /// `mac` was seen in `vid` at `port`.
     pub fn learn(&mut self, vid: u16, mac: [u8; 6], port: PortId, now: Time) {
-        match self.entries.entry(key(vid, mac)) {
-            std::collections::hash_map::Entry::Occupied(mut entry) => {
-                let entry = entry.get_mut();
-                if entry.is_static {
-                    return;
-                }
-                entry.seen = now;
-                if entry.port != port {
-                    self.per_port[entry.port.index()] -= 1;
-                    self.per_port[port.index()] += 1;
-                    entry.port = port;
-                    self.moves += 1;
-                }
+        let key = key(vid, mac);
+        let here = self.ports[port.index()];
+        match self.find(key) {
+            Some(entry) if entry.is_static => return,
+            Some(entry) if entry.port != port => {
+                self.ports[entry.port.index()].learned -= 1;
+                self.ports[port.index()].learned += 1;
+                self.moves += 1;
             }
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                if self.learned >= self.limit || self.per_port[port.index()] >= self.port_limits[port.index()]
-                {
+            Some(_) => {}
+            None => {
+                if self.learned >= self.limit || here.learned >= here.limit || !self.has_room(now) {
                     self.refused += 1;
                     return;
                 }
-                entry.insert(Entry { port, seen: now, is_static: false });
-                self.per_port[port.index()] += 1;
+                self.ports[port.index()].learned += 1;
                 self.learned += 1;
             }
         }
+        self.table.put(key, &Entry { port, seen: now, is_static: false, flushes: here.flushes });
+    }
+
+    /// Whether there is a place for one more; what was flushed may still be there.
+    fn has_room(&mut self, now: Time) -> bool {
+        if self.table.is_crowded() {
+            self.sweep(MAKE_ROOM, now);
+        }
+        !self.table.is_crowded()
     }
 
     /// The port behind which `mac` is.
     pub fn lookup(&self, vid: u16, mac: [u8; 6], now: Time) -> Option<PortId> {
-        let entry = self.entries.get(&key(vid, mac))?;
+        let entry = self.find(key(vid, mac))?;
         (entry.is_static || now - entry.seen < self.ageing).then_some(entry.port)
     }
 
-    /// Forgets what has aged; cheap when called often.
+    /// Removes what has aged, some of it at each call: all within a sixteenth of the ageing time, if it is called often.
     pub fn age(&mut self, now: Time) {
-        let pause = Time((self.ageing.0 / 16).max(Time::from_millis(100).0));
-        if now - self.swept < pause {
+        let size = self.table.size();
+        let round = Time((self.ageing.0 / 16).max(Time::from_millis(100).0));
+        let place = Time((round.0 / size as u64).max(1));
+        let due = usize::try_from((now - self.swept).0 / place.0).unwrap_or(usize::MAX);
+        if due < SWEEP.min(size) {
             return;
         }
         self.swept = now;
-        let (ageing, per_port) = (self.ageing, &mut self.per_port);
-        self.entries.retain(|_, e| {
-            let keep = e.is_static || now - e.seen < ageing;
+        self.sweep(SWEEP.min(size), now);
+    }
+
+    fn sweep(&mut self, places: usize, now: Time) {
+        let Fdb { table, ports, learned, ageing, .. } = self;
+        self.at = table.sweep(self.at, places, |entry| {
+            if Fdb::is_flushed(ports, entry) {
+                return false;
+            }
+            let keep = entry.is_static || now - entry.seen < *ageing;
             if !keep {
-                per_port[e.port.index()] -= 1;
+                ports[entry.port.index()].learned -= 1;
+                *learned -= 1;
             }
             keep
         });
-        self.learned = self.per_port.iter().sum();
     }
 
     /// Forgets what was learned at `port`: it went down.
     pub fn flush_port(&mut self, port: PortId) {
-        self.entries.retain(|_, e| e.is_static || e.port != port);
-        self.learned -= self.per_port[port.index()];
-        self.per_port[port.index()] = 0;
+        let port = &mut self.ports[port.index()];
+        port.flushes = port.flushes.wrapping_add(1);
+        self.learned -= std::mem::take(&mut port.learned);
     }
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        (self.learned + self.fixed) as usize
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
     /// All entries, sorted by VLAN and address.
     pub fn entries(&self, now: Time) -> Vec<Learned> {
-        let mut all: Vec<Learned> = self
-            .entries
-            .iter()
+        let live = self.table.iter().filter(|(_, entry)| !Fdb::is_flushed(&self.ports, entry));
+        let mut all: Vec<Learned> = live
             .map(|(key, e)| {
                 let [_, _, mac @ ..] = key.to_be_bytes();
                 Learned {
@@ -175,7 +211,7 @@ mod tests {
     const B: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
     fn fdb() -> Fdb {
-        Fdb::new(3, vec![2; 3], Time::from_millis(10_000), 1)
+        Fdb::new(3, vec![2; 3], 1, Time::from_millis(10_000), 1)
     }
 
     fn at(ms: u64) -> Time {

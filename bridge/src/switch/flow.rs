@@ -9,6 +9,8 @@
 use dcbridge_scheduler::pfc::{FRAME_LEN, Frame, Parsed, parse, quanta};
 use dcbridge_scheduler::{PortId, Priority, Rate, Time};
 
+use super::forward::PortSet;
+
 /// The time that an XOFF asks for: the longest there is.
 const XOFF: u16 = 0xFFFF;
 /// Rate that quanta are counted at where nothing says better.
@@ -96,6 +98,8 @@ struct PortFlow {
 /// Flow control of all ports.
 pub struct Flow {
     ports: Vec<PortFlow>,
+    /// Ports with a closed gate that has to be refreshed.
+    refreshing: PortSet,
     /// Ports with something to send.
     pub(super) urgent: Vec<PortId>,
 }
@@ -115,7 +119,7 @@ impl Flow {
                 counters: FlowCounters::default(),
             })
             .collect();
-        Flow { ports, urgent: Vec::new() }
+        Flow { ports, refreshing: PortSet::EMPTY, urgent: Vec::new() }
     }
 
     /// Counters of a port.
@@ -181,6 +185,7 @@ impl Flow {
         let closed = flow.closed & flow.transmits();
         let half = Time(quanta(XOFF, flow.config.rate).0 / 2);
         flow.refresh_at = if closed == 0 { Time::NEVER } else { now + half };
+        self.refreshing.set(port, closed != 0);
         let frame = if flow.config.kind == Kind::Pause {
             flow.counters.pause_tx += 1;
             Frame::Pause(if closed == 0 { 0 } else { XOFF })
@@ -200,19 +205,19 @@ impl Flow {
 
     /// When the next refresh is due.
     pub fn next_wake(&self) -> Option<Time> {
-        self.ports.iter().map(|p| p.refresh_at).min().filter(|&t| t != Time::NEVER)
+        self.refreshing.iter().map(|port| self.ports[port.index()].refresh_at).min()
     }
 
     /// Ports whose refresh is due.
     pub fn due(&self, now: Time) -> impl Iterator<Item = PortId> + '_ {
-        let due = self.ports.iter().enumerate().filter(move |(_, p)| p.refresh_at <= now);
-        due.map(|(n, _)| PortId(n as u16))
+        self.refreshing.iter().filter(move |port| self.ports[port.index()].refresh_at <= now)
     }
 
     /// The link of a port came up or went down: a new peer knows nothing.
     pub fn set_up(&mut self, port: PortId, up: bool) {
         let flow = &mut self.ports[port.index()];
         flow.refresh_at = Time::NEVER;
+        self.refreshing.remove(port);
         flow.pending = if up { flow.closed & flow.transmits() } else { 0 };
         if flow.pending != 0 {
             self.urgent.push(port);

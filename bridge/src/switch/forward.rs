@@ -24,6 +24,16 @@ impl PortSet {
         self.0[port.index() / 64] |= 1 << (port.0 % 64);
     }
 
+    /// Takes a port out.
+    pub fn remove(&mut self, port: PortId) {
+        self.0[port.index() / 64] &= !(1 << (port.0 % 64));
+    }
+
+    /// Adds a port, or takes it out.
+    pub fn set(&mut self, port: PortId, member: bool) {
+        if member { self.insert(port) } else { self.remove(port) }
+    }
+
     /// Whether it holds `port`.
     pub fn contains(&self, port: PortId) -> bool {
         self.0[port.index() / 64] & (1 << (port.0 % 64)) != 0
@@ -195,6 +205,12 @@ mod tests {
         let set: PortSet = ports.into_iter().collect();
         assert_eq!(set.iter().collect::<Vec<_>>(), ports);
         assert!(set.contains(PortId(64)) && !set.contains(PortId(65)));
+        let mut fewer = set;
+        fewer.remove(PortId(64));
+        fewer.remove(PortId(65));
+        assert_eq!(fewer.iter().collect::<Vec<_>>(), [0u16, 63, 200, 255].map(PortId));
+        fewer.set(PortId(64), true);
+        assert_eq!(fewer, set);
     }
 
     #[test]

@@ -167,14 +167,19 @@ impl Switch {
                 Some(Reason::Watchdog)
             } else {
                 let copy = Meta { shape: grown, ..*meta };
-                self.scheduler.enqueue(to, &copy, now).err().map(|refused| match refused {
+                let offered = self.scheduler.enqueue(to, &copy, now);
+                self.arrivals.add(to, meta.priority, count.bytes, offered.is_ok());
+                offered.err().map(|refused| match refused {
                     Refused::QueueFull => Reason::QueueFull,
                     Refused::BufferFull => Reason::BufferFull,
                     Refused::HeadroomFull => Reason::HeadroomFull,
                 })
             };
             match refused {
-                None => queued = true,
+                None => {
+                    self.waiting.insert(to);
+                    queued = true;
+                }
                 // What is too small is the group where it came in, wherever it was to leave.
                 Some(reason @ Reason::HeadroomFull) => {
                     self.books[meta.ingress.index()].dropped_by_group(reason, meta.arrival, count);

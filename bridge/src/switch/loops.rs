@@ -57,13 +57,15 @@ pub struct Loops {
     hold: Time,
     next: Vec<Option<Time>>,
     held: Vec<Option<Hold>>,
+    /// The first of all these instants.
+    wake: Option<Time>,
 }
 
 impl Loops {
     /// Of a switch with so many ports, known by a random `id`.
     pub fn new(ports: usize, enabled: bool, id: u64) -> Loops {
         let hold = HOLD + Time::from_millis(id % 5_000);
-        Loops { enabled, id, hold, next: vec![None; ports], held: vec![None; ports] }
+        Loops { enabled, id, hold, next: vec![None; ports], held: vec![None; ports], wake: None }
     }
 
     /// The link of a port came up or went down.
@@ -72,6 +74,7 @@ impl Loops {
         if !up {
             self.held[port.index()] = None;
         }
+        self.plan();
     }
 
     /// Ports whose probe is due.
@@ -83,6 +86,7 @@ impl Loops {
                 due.push(PortId(i as u16));
             }
         }
+        self.plan();
         due
     }
 
@@ -95,13 +99,19 @@ impl Loops {
                 ended.push(PortId(i as u16));
             }
         }
+        self.plan();
         ended
     }
 
     /// When something will be due.
     pub fn next_wake(&self) -> Option<Time> {
+        self.wake
+    }
+
+    /// Notes when something will be due: that is asked in every turn, and changes every few seconds.
+    fn plan(&mut self) {
         let probes = self.next.iter().flatten().copied();
-        probes.chain(self.held.iter().flatten().map(|h| h.until)).min()
+        self.wake = probes.chain(self.held.iter().flatten().map(|h| h.until)).min();
     }
 
     /// The probe of a port.
@@ -136,6 +146,7 @@ impl Loops {
         let hold = &mut self.held[held.index()];
         let is_new = hold.is_none();
         *hold = Some(Hold { until: now + self.hold, from, by });
+        self.plan();
         if is_new { Heard::New(Finding::Held { held, from, by }) } else { Heard::Known }
     }
 

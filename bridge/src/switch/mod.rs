@@ -7,6 +7,7 @@
 //! ```
 //! One step a file. What must not enter: devices, clocks, threads, configuration files.
 
+mod arrivals;
 pub mod books;
 mod checksum;
 pub mod classify;
@@ -34,11 +35,13 @@ mod tests;
 use dcbridge_scheduler::{Meta, PortId, Priority, Scheduler, Shape, Time};
 
 use crate::arena::{self, Arena};
+use arrivals::Arrivals;
+pub use arrivals::Arrived;
 use books::{PortBooks, unit};
 use classify::Classifier;
 use fdb::Fdb;
 use flow::Flow;
-use forward::Forwarding;
+use forward::{Forwarding, PortSet};
 use lldp::Lldp;
 pub use loops::Finding;
 use loops::Loops;
@@ -64,6 +67,9 @@ pub struct Switch {
     /// By frame number.
     frames: Vec<Remembered>,
     findings: Vec<Finding>,
+    /// Ports at which something may wait: all that have a backlog, and some that had.
+    waiting: PortSet,
+    arrivals: Arrivals,
     flow: Flow,
     lldp: Lldp,
     /// By port: what holds beside its configuration.
@@ -120,7 +126,7 @@ impl Switch {
         }
         let refreshes: Vec<PortId> = self.flow.due(now).collect();
         self.flow.urgent.extend(refreshes);
-        for port in self.ports() {
+        for port in self.waiting.iter() {
             self.drop_stale(port, arena, now);
         }
         self.watch(arena, now);
@@ -151,6 +157,7 @@ impl Switch {
             shape,
         };
         if self.scheduler.enqueue(port, &meta, now).is_ok() {
+            self.waiting.insert(port);
             self.books[port.index()].originated.add(unit(1, bytes.len() as u64));
         } else {
             arena.free(id);
@@ -160,6 +167,30 @@ impl Switch {
     /// Whether anything waits at `port`.
     pub fn has_backlog(&self, port: PortId) -> bool {
         self.scheduler.has_backlog(port)
+    }
+
+    /// Ports at which something may wait: at no other one does.
+    pub fn waiting(&self) -> PortSet {
+        self.waiting
+    }
+
+    /// Lets `waiting` leave out the ports that have no backlog any more.
+    pub fn forget_empty(&mut self) {
+        for port in self.waiting.iter() {
+            self.waiting.set(port, self.scheduler.has_backlog(port));
+        }
+    }
+
+    /// What came for each port since the last call.
+    pub fn arrivals(&mut self) -> impl Iterator<Item = (PortId, Arrived)> + '_ {
+        self.arrivals.take()
+    }
+
+    /// Bytes that wait in the shortest queue of some priorities at `port` that are not paused.
+    pub fn least_queued(&self, port: PortId, priorities: u8, now: Time) -> u64 {
+        let asked = Priority::all().filter(|p| priorities & (1 << p.get()) != 0);
+        let waiting = asked.map(|p| self.scheduler.backlog(port, p, now)).filter(|queue| !queue.paused);
+        waiting.map(|queue| queue.bytes).min().unwrap_or(u64::MAX)
     }
 
     /// When `poll` may have something for `port`.

@@ -8,11 +8,12 @@ use dcbridge_scheduler::{
 };
 
 use super::Switch;
+use super::arrivals::Arrivals;
 use super::books::PortBooks;
 use super::classify::Classifier;
 use super::fdb::Fdb;
 use super::flow::{Flow, FlowConfig, Kind};
-use super::forward::Forwarding;
+use super::forward::{Forwarding, PortSet};
 use super::lldp::Lldp;
 use super::loops::Loops;
 use super::operation::Operation;
@@ -75,7 +76,8 @@ impl Switch {
         let cells = (config.bridge.buffer_bytes / CELL as u64) as u32;
         let limits = config.ports.iter().map(|p| p.fdb_limit.unwrap_or(u32::MAX)).collect();
         let ageing = Time::from_millis(u64::from(config.bridge.ageing_seconds) * 1000);
-        let mut fdb = Fdb::new(config.bridge.fdb_limit, limits, ageing, setting.seed);
+        let mut fdb =
+            Fdb::new(config.bridge.fdb_limit, limits, config.static_entries.len(), ageing, setting.seed);
         for entry in &config.static_entries {
             if let Some(port) = config.ports.iter().position(|p| p.name == entry.port) {
                 fdb.insert_static(entry.vlan, entry.mac, PortId(port as u16));
@@ -97,6 +99,8 @@ impl Switch {
             operations: vec![Operation::default(); config.ports.len()],
             watchdog: config.watchdog.as_ref().map(|w| Watchdog::new(watchdog_config(w), config.ports.len())),
             storms: Vec::new(),
+            waiting: PortSet::EMPTY,
+            arrivals: Arrivals::new(config.ports.len()),
             gates: Vec::new(),
             burst: setting.burst,
             config: config.clone(),

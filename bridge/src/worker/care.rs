@@ -13,7 +13,7 @@ impl Worker {
     /// The device of a port is gone.
     pub(super) fn close(&mut self, id: PortId, reason: String, now: Time) {
         let slot = &mut self.slots[id.index()];
-        slot.readable = false;
+        self.readable.remove(id);
         slot.down_reason.clone_from(&reason);
         // Descriptors leave epoll when they are closed with the port.
         slot.port = None;
@@ -49,7 +49,7 @@ impl Worker {
         }
         slot.watched = wanted;
         // Whatever became ready before it was watched made no edge.
-        slot.readable = true;
+        self.readable.insert(id);
     }
 
     /// What is done a few times a second.

@@ -7,13 +7,17 @@
 //! for every port, so none starves another. There is no timer per frame: a line that is busy is looked at again some
 //! 100 us later and catches up by its credit.
 //!
-//! Descriptors are watched edge by edge: `readable` stays set until a port says that it is drained, so a port whose
-//! ingress is metered can be left alone without waking anybody.
+//! Descriptors are watched edge by edge: a port stays among the `readable` ones until it says that it is drained, so one
+//! whose ingress is metered can be left alone without waking anybody.
+//!
+//! A turn costs what there is to do, not what there are ports: it looks at those that can be read, at those where
+//! something waits, and at no others. Only housekeeping, four times a second, asks all of them.
 //!
 //! What must not enter: opening devices, anything that blocks, formatting.
 
 mod care;
 mod own;
+mod pace;
 mod reaction;
 mod receive;
 mod sys;
@@ -22,6 +26,7 @@ mod transmit;
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -32,13 +37,15 @@ use nix::sys::eventfd::EventFd;
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::arena::Arena;
+use crate::arena::{Arena, CELL};
 use crate::dcbx;
 use crate::port::{Interest, Link, Port, RxFrame, TxDesc, TxOutcome};
 use crate::state::{FdbEntry, Snapshot};
+use crate::switch::forward::PortSet;
 use crate::switch::operation::Operation;
 use crate::switch::watchdog::Storm;
 use crate::switch::{Finding, Switch};
+use pace::Pace;
 use reaction::Reaction;
 
 /// Frames or superframes received from a port in a turn.
@@ -53,11 +60,8 @@ const TX_BATCH: usize = 64;
 /// Bytes sent to a port in a turn: more than what may be received from one, else receiving frames that will be dropped
 /// could leave no time to send the others.
 const TX_TURN_BYTES: u64 = 4 * 1024 * 1024;
-/// Where priorities compete, this part of what was received is sent, so that reading outruns writing and the schedule,
-/// not the order of arrival, decides what a processor that is too slow for all of it lets through.
-const OUTRUN: (u64, u64) = (3, 4);
-/// But at least this much in a turn.
-const TX_LEAST_BYTES: u64 = 128 * 1024;
+/// While the processor is the bottleneck, each class that competes should have this part of the buffer queued.
+const STANDING: u64 = 64;
 /// How long an adaptive worker looks on before it sleeps.
 const LOOK_ON: Time = Time::from_micros(50);
 /// A busy line is looked at again after this long at the earliest: a sleep costs more than a frame.
@@ -104,7 +108,6 @@ pub enum Event {
 
 struct Slot {
     port: Option<Box<dyn Port>>,
-    readable: bool,
     watched: Vec<Interest>,
     /// The ingress meter: nothing is read before this.
     open_at: Time,
@@ -119,6 +122,15 @@ struct Slot {
     host_edge_drops: u64,
     /// Frames of the switch's own for which the device had no room.
     own: VecDeque<Vec<u8>>,
+    pace: Pace,
+}
+
+/// What tells the worker the time.
+pub enum Clock {
+    /// Since it began.
+    Real(Instant),
+    /// Somebody who counts 10 ps: a simulation.
+    Virtual(Arc<AtomicU64>),
 }
 
 /// The worker.
@@ -126,11 +138,15 @@ pub struct Worker {
     switch: Switch,
     arena: Arena,
     slots: Vec<Slot>,
+    /// Ports that were not drained since something came.
+    readable: PortSet,
+    /// Ports with frames of the switch's own that wait.
+    own: PortSet,
     epoll: Epoll,
     wake: Arc<EventFd>,
     commands: Receiver<Command>,
     events: mpsc::UnboundedSender<Event>,
-    began: Instant,
+    clock: Clock,
     burst: Time,
     poll: Poll,
     scheduling: &'static str,
@@ -139,6 +155,8 @@ pub struct Worker {
     worked: Time,
     /// Bytes received in this turn.
     turn_rx_bytes: u64,
+    /// Bytes that should wait in a queue while the processor is the bottleneck.
+    standing: u64,
     turns: u64,
     wakeups: u64,
     /// Some class is lossless.
@@ -174,6 +192,8 @@ pub struct Parts {
     pub commands: Receiver<Command>,
     /// Events.
     pub events: mpsc::UnboundedSender<Event>,
+    /// The time.
+    pub clock: Clock,
 }
 
 impl Worker {
@@ -184,12 +204,12 @@ impl Worker {
     pub fn new(parts: Parts) -> nix::Result<Worker> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&parts.wake, EpollEvent::new(EpollFlags::EPOLLIN, COMMANDS))?;
+        let standing = u64::from(parts.switch.scheduler().occupancy().size) * CELL as u64 / STANDING;
         let slots = parts
             .line_rates
             .into_iter()
             .map(|line_rate| Slot {
                 port: None,
-                readable: false,
                 watched: Vec::new(),
                 open_at: Time::ZERO,
                 line_rate,
@@ -199,22 +219,26 @@ impl Worker {
                 stops: false,
                 host_edge_drops: 0,
                 own: VecDeque::new(),
+                pace: Pace::default(),
             })
             .collect();
         Ok(Worker {
             switch: parts.switch,
             arena: parts.arena,
             slots,
+            readable: PortSet::EMPTY,
+            own: PortSet::EMPTY,
             epoll,
             wake: parts.wake,
             commands: parts.commands,
             events: parts.events,
-            began: Instant::now(),
+            clock: parts.clock,
             burst: parts.burst,
             poll: parts.poll,
             scheduling: "normal",
             worked: Time::ZERO,
             turn_rx_bytes: 0,
+            standing,
             next_housekeeping: Time::ZERO,
             turns: 0,
             wakeups: 0,
@@ -230,7 +254,10 @@ impl Worker {
     }
 
     pub(super) fn now(&self) -> Time {
-        Time::from_nanos(self.began.elapsed().as_nanos() as u64)
+        match &self.clock {
+            Clock::Real(began) => Time::from_nanos(began.elapsed().as_nanos() as u64),
+            Clock::Virtual(now) => Time(now.load(Ordering::Relaxed)),
+        }
     }
 
     /// Settles how the calling thread runs, which is to be the worker's. Answers what could not be had: sentences for a
@@ -263,16 +290,28 @@ impl Worker {
     pub fn run(mut self) {
         sys::exact_timers();
         loop {
-            self.turns += 1;
-            let busy = self.receive();
-            let busy = self.transmit() || busy;
+            let busy = self.turn();
             let now = self.now();
-            self.housekeeping(now);
             let timeout = if busy || self.looks_on(now) { Duration::ZERO } else { self.next_wake(now) };
             if self.wait(timeout) && !self.obey() {
                 break;
             }
         }
+    }
+
+    /// A turn. `true`: there is more to do at once.
+    fn turn(&mut self) -> bool {
+        self.turns += 1;
+        let busy = self.receive();
+        let busy = self.transmit() || busy;
+        self.housekeeping(self.now());
+        busy
+    }
+
+    /// A turn, and what has happened meanwhile, for whoever is the clock. `false`: end.
+    pub fn step(&mut self) -> bool {
+        self.turn();
+        !self.wait(Duration::ZERO) || self.obey()
     }
 
     /// Whether it looks again instead of sleeping.
@@ -290,13 +329,15 @@ impl Worker {
         if let Some(tick) = self.switch.next_tick() {
             wake = wake.min(tick);
         }
-        for (index, slot) in self.slots.iter().enumerate() {
-            let Some(port) = &slot.port else { continue };
-            if slot.readable && (!slot.stops || self.switch.may_read(PortId(index as u16))) {
+        for id in self.readable.iter() {
+            let slot = &self.slots[id.index()];
+            if slot.port.is_some() && (!slot.stops || self.switch.may_read(id)) {
                 wake = wake.min(slot.open_at.max(now + COARSE));
             }
-            if let Some(tx) = self.switch.next_tx(PortId(index as u16))
-                && port.tx_room() > 0
+        }
+        for id in self.switch.waiting().iter() {
+            if let Some(tx) = self.switch.next_tx(id)
+                && self.has_room(id)
             {
                 wake = wake.min(tx.max(now + COARSE));
             }
@@ -319,11 +360,11 @@ impl Worker {
                 continue;
             }
             let id = PortId(event.data() as u16);
-            let slot = &mut self.slots[id.index()];
-            if !slot.readable {
+            if !self.readable.contains(id) {
                 // It was drained until now: idle time is no credit.
+                let slot = &mut self.slots[id.index()];
                 slot.open_at = slot.open_at.max(now);
-                slot.readable = true;
+                self.readable.insert(id);
             }
             // A port that is down may be about to accept a peer.
             let notable = EpollFlags::EPOLLOUT | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
@@ -364,7 +405,8 @@ impl Worker {
         }
     }
 
-    pub(super) fn snapshot(&self) -> Snapshot {
+    /// All counters.
+    pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.switch.snapshot(self.now());
         for (port, slot) in snapshot.ports.iter_mut().zip(&self.slots) {
             port.down_reason.clone_from(&slot.down_reason);

@@ -30,15 +30,18 @@ impl Worker {
 
     /// Sends what waits for room at a device.
     pub(super) fn send_own(&mut self, id: PortId) {
-        while !self.slots[id.index()].own.is_empty() {
-            if self.slots[id.index()].port.is_some() && !self.has_room(id) {
+        self.own.insert(id);
+        loop {
+            let slot = &mut self.slots[id.index()];
+            if slot.port.as_ref().is_some_and(|port| port.tx_room() == 0) {
                 return self.watch(id);
             }
-            let Some(frame) = self.slots[id.index()].own.pop_front() else { return };
+            let Some(frame) = slot.own.pop_front() else { break };
             self.switch.urgent_frame(id, frame.len(), self.now());
             let outcome = self.send_urgent(id, &frame);
             self.switch.urgent_sent(id, frame.len(), outcome);
         }
+        self.own.remove(id);
     }
 
     /// Whether a port has a device that takes a frame now.

@@ -9,8 +9,7 @@ impl Worker {
     pub(super) fn receive(&mut self) -> bool {
         let mut busy = false;
         self.turn_rx_bytes = 0;
-        for index in 0..self.slots.len() {
-            let id = PortId(index as u16);
+        for id in self.readable.iter() {
             // A lossless sender is paused between two of its frames, not between two batches.
             let call = if self.lossless { 1 } else { RX_CALL };
             let enough = self.turn_rx_bytes + RX_TURN_BYTES;
@@ -19,16 +18,24 @@ impl Worker {
                     break;
                 }
             }
-            let slot = &self.slots[index];
-            busy |= slot.readable && slot.port.is_some() && self.may_receive(id, self.now());
+            let has_more = self.slots[id.index()].port.is_some() && self.may_receive(id, self.now());
+            self.fed(has_more);
+            busy |= has_more;
         }
         busy
+    }
+
+    /// Tells the ports for which something came by an input, which may have more.
+    fn fed(&mut self, has_more: bool) {
+        for (to, arrived) in self.switch.arrivals() {
+            self.slots[to.index()].pace.feed(arrived, has_more);
+        }
     }
 
     /// Whether a port may be read at `now`.
     pub(super) fn may_receive(&self, id: PortId, now: Time) -> bool {
         let slot = &self.slots[id.index()];
-        slot.readable && slot.open_at <= now && (!slot.stops || self.switch.may_read(id))
+        self.readable.contains(id) && slot.open_at <= now && (!slot.stops || self.switch.may_read(id))
     }
 
     /// Takes a batch from a port. `false`: there is nothing more, or it may not be read on.
@@ -41,7 +48,7 @@ impl Worker {
         let Some(port) = &mut slot.port else { return false };
         self.received.clear();
         let status = port.rx(slot.serve, batch, &mut self.arena, &mut self.received);
-        slot.readable = status.more;
+        self.readable.set(id, status.more);
         if !self.received.is_empty() {
             self.worked = now;
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dcbridge_scheduler::{PortId, Time};
 
-use super::{Event, FAREWELL, OUTRUN, TX_BATCH, TX_LEAST_BYTES, TX_TURN_BYTES, Worker};
+use super::{Event, FAREWELL, TX_BATCH, TX_TURN_BYTES, Worker};
 use crate::port::TxOutcome;
 
 impl Worker {
@@ -16,10 +16,12 @@ impl Worker {
                 let bit = 1 << gate.priority.get();
                 slot.serve = if gate.open { slot.serve | bit } else { slot.serve & !bit };
             }
-            // What was left in a queue that was not served made its edge before.
-            slot.readable |= gate.open;
             if let Some(port) = &mut slot.port {
                 port.set_gate(gate.priority, gate.open);
+            }
+            if gate.open {
+                // What was left in a queue that was not served made its edge before.
+                self.readable.insert(gate.port);
             }
         }
         while let Some(id) = self.switch.urgent() {
@@ -47,20 +49,26 @@ impl Worker {
         for id in std::mem::take(&mut self.delayed) {
             self.send_flow(id, self.now());
         }
-        for index in 0..self.slots.len() {
-            let id = PortId(index as u16);
+        for id in self.own.iter() {
             self.send_own(id);
-            let budget = self.turn_budget(id);
+        }
+        for id in self.switch.waiting().iter() {
+            let paced = self.paced(id);
+            let budget = paced.unwrap_or(TX_TURN_BYTES).min(TX_TURN_BYTES);
             let mut bytes = 0;
-            while self.switch.has_backlog(id) {
+            while bytes < budget && self.switch.has_backlog(id) {
                 let (sent, more) = self.transmit_port(id, budget - bytes);
                 bytes += sent;
-                if !more || bytes >= budget {
-                    busy |= more;
+                busy |= more && bytes >= budget;
+                if !more {
                     break;
                 }
             }
+            if paced.is_some() {
+                self.slots[id.index()].pace.spent(bytes);
+            }
         }
+        self.switch.forget_empty();
         for finding in self.switch.findings() {
             // Nobody listens any more: the switch is ending.
             let _ = self.events.send(Event::Loop(finding));
@@ -73,13 +81,11 @@ impl Worker {
         busy
     }
 
-    /// Bytes that a port may be sent in this turn.
-    fn turn_budget(&self, id: PortId) -> u64 {
-        if self.switch.scheduler().is_contended(id) {
-            (self.turn_rx_bytes * OUTRUN.0 / OUTRUN.1).clamp(TX_LEAST_BYTES, TX_TURN_BYTES)
-        } else {
-            TX_TURN_BYTES
-        }
+    /// Bytes that a port may be sent in this turn for the sake of the schedule; `None`: any.
+    fn paced(&mut self, id: PortId) -> Option<u64> {
+        let (switch, now) = (&self.switch, self.now());
+        let pace = &mut self.slots[id.index()].pace;
+        pace.budget(self.standing, |priorities| switch.least_queued(id, priorities, now))
     }
 
     /// Hands a batch of some `most` bytes to one port. Answers its bytes, and whether the port could go on at once.

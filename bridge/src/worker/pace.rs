@@ -1,0 +1,129 @@
+//! How much a port is sent in a turn, so that the schedule decides who goes when the processor is the bottleneck.
+//!
+//! A processor that sends all it has read has no queues, and then the order of arrival decides. So as long as there is
+//! more to read than it can carry, reading outruns writing: a port is sent a part of what came for it, and queues form.
+//! What is read in vain costs time, so that part is as large as the schedule allows: all of it while every priority that
+//! competes has a standing queue, less the nearer one of them is to running dry, but never less than half. Half is
+//! enough for a class whose part of what arrives is half of its share, and where reading costs no more than writing it
+//! leaves two thirds of what the processor could carry of a single class.
+//!
+//! Nothing is held back unless more waits at an input that feeds the port: an input that is drained has shown
+//! everything that there is, and one that is metered waits for its line and not for the processor.
+//!
+//! What must not enter: who goes next (the scheduler decides), devices.
+
+use crate::switch::Arrived;
+
+/// Bytes that may be sent beyond a turn's part, when a piece was larger than what was left of it, or left for the next.
+const CARRY: i64 = 256 * 1024;
+/// For one to two times so many turns a priority competes that was fed: a turn of a few superframes shows not all.
+const MEMORY: u8 = 16;
+
+/// The pace of one port.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace {
+    /// Bytes that came in this turn.
+    bytes: u64,
+    /// Something came in this turn by an input that has more.
+    crowded: bool,
+    /// Priorities that compete: those that came by such inputs, lately and before.
+    lately: u8,
+    before: u8,
+    turns: u8,
+    /// Bytes that may be sent; negative: that were sent too early.
+    credit: i64,
+}
+
+impl Pace {
+    /// Something came, by an input that has more or by one that has shown everything.
+    pub(super) fn feed(&mut self, arrived: Arrived, has_more: bool) {
+        self.bytes += arrived.bytes;
+        // What there is no room for is not about to run dry.
+        self.before &= !arrived.full;
+        self.lately &= !arrived.full;
+        if has_more {
+            self.crowded = true;
+            self.lately |= arrived.queued & !arrived.full;
+        }
+    }
+
+    /// Bytes that may be sent in this turn; `least_queued` answers how many wait in the shortest queue of some priorities,
+    /// `standing` is how many should. `None`: whatever the device takes.
+    pub(super) fn budget(&mut self, standing: u64, least_queued: impl FnOnce(u8) -> u64) -> Option<u64> {
+        let bytes = std::mem::take(&mut self.bytes);
+        if !std::mem::take(&mut self.crowded) {
+            *self = Pace::default();
+            return None;
+        }
+        let queued = least_queued(self.lately | self.before).min(standing);
+        let part = bytes * (standing + queued) / (2 * standing).max(1);
+        self.credit = (self.credit + part as i64).min(CARRY);
+        self.turns += 1;
+        if self.turns == MEMORY {
+            (self.turns, self.before, self.lately) = (0, self.lately, 0);
+        }
+        Some(u64::try_from(self.credit).unwrap_or(0))
+    }
+
+    /// So many bytes were sent.
+    pub(super) fn spent(&mut self, bytes: u64) {
+        self.credit = (self.credit - bytes as i64).max(-CARRY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STANDING: u64 = 100_000;
+    const ARRIVED: Arrived = Arrived { queued: 0b11, full: 0, bytes: 10_000 };
+
+    #[test]
+    fn what_nobody_waits_behind_is_not_held_back() {
+        let mut pace = Pace::default();
+        pace.feed(ARRIVED, false);
+        assert_eq!(pace.budget(STANDING, |_| 0), None);
+    }
+
+    #[test]
+    fn the_nearer_a_queue_is_to_running_dry_the_less_is_sent() {
+        for (queued, expected) in [(0, 5_000), (50_000, 7_500), (100_000, 10_000), (900_000, 10_000)] {
+            let mut pace = Pace::default();
+            pace.feed(ARRIVED, true);
+            assert_eq!(pace.budget(STANDING, |_| queued), Some(expected), "{queued} bytes queued");
+        }
+    }
+
+    #[test]
+    fn who_competes_is_remembered_for_a_while_unless_its_queue_is_full() {
+        let mut pace = Pace::default();
+        pace.feed(ARRIVED, true);
+        let competing = |pace: &mut Pace, arrived| {
+            let mut asked = 0;
+            pace.feed(arrived, true);
+            pace.budget(STANDING, |priorities| {
+                asked = priorities;
+                0
+            });
+            asked
+        };
+        let other = Arrived { queued: 0b100, ..ARRIVED };
+        assert_eq!(competing(&mut pace, other), 0b111);
+        assert_eq!(competing(&mut pace, Arrived { full: 0b01, ..other }), 0b110);
+        for _ in 0..2 * MEMORY {
+            competing(&mut pace, other);
+        }
+        assert_eq!(competing(&mut pace, other), 0b100);
+    }
+
+    #[test]
+    fn a_piece_that_was_too_large_is_paid_by_later_turns() {
+        let mut pace = Pace::default();
+        let mut turn = |has_more| {
+            pace.feed(ARRIVED, has_more);
+            pace.budget(STANDING, |_| 0).inspect(|&budget| pace.spent(if budget > 0 { 17_000 } else { 0 }))
+        };
+        let budgets = [true, true, true, true, false, true].map(&mut turn);
+        assert_eq!(budgets, [Some(5_000), Some(0), Some(0), Some(3_000), None, Some(5_000)]);
+    }
+}

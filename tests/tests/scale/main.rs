@@ -1,0 +1,4 @@
+//! Many ports, and more offered than the processor can carry. What is not in virtual time is on real TAPs and needs root;
+//! one test at a time then (`--test-threads=1`), since most of them measure.
+
+mod processor;
