@@ -127,6 +127,7 @@ impl Scheduler {
 
     /// The next piece for `port`, if its line is free and something may go. Each grant whose `last` is set must be
     /// answered by `sent`.
+    #[inline]
     pub fn poll(&mut self, port: PortId, now: Time) -> Option<Grant> {
         self.ports[port.index()].poll(&mut self.slab, now)
     }

@@ -40,6 +40,7 @@ impl Shaper {
     }
 
     /// Sends `bytes`; answers the credit that was lost by coming late.
+    #[inline]
     pub(crate) fn charge(&mut self, bytes: u32, now: Time) -> Time {
         let oldest = now.saturating_sub(self.burst);
         let mut lost = Time::ZERO;
