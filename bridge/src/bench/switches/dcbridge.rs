@@ -8,7 +8,8 @@ use super::super::pair::{FAR_ENDS, NAMES};
 use super::super::{THIS_PROGRAM, ets};
 use super::{Note, Rig, Setup};
 
-/// Everything that a converged network has: shares, a class without loss, a strict one.
+/// Everything that a converged network has: shares, a class without loss, a strict one. Headroom for whole rings of hosts
+/// without a line rate would take all of the buffer.
 const CLASSES: &str = r#"
 [[traffic_class]]
 name = "storage"
@@ -28,6 +29,7 @@ bandwidth = 50
 
 [defaults]
 trust = ["pcp", "dscp"]
+headroom = "2MB"
 "#;
 
 /// TAP ports.
