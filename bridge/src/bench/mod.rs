@@ -5,8 +5,8 @@
 //!                                 scenario   puts a load between them, reads counters: figures
 //!   run  -> rounds, in turns      stats      medians, ratios         report    table and JSON
 //! ```
-//! Switches take turns within every scenario, so that what else the machine does meets all of them alike; whoever is not
-//! measured is held still. Everything is in namespaces without a name and in processes that end with this one.
+//! Switches take turns within every scenario, so that what else the machine does meets all of them alike; one that spins
+//! is held still meanwhile. Everything is in namespaces without a name and in processes that end with this one.
 //!
 //! What must not enter: anything that a running switch needs.
 

@@ -58,9 +58,9 @@ mod tests {
         let summary = Summary::of([3.0, 1.0, 100.0, 2.0, f64::NAN, 2.5]).unwrap();
         assert_eq!((summary.median, summary.min, summary.max, summary.n), (2.5, 1.0, 100.0, 5));
         assert!((summary.spread() - 99.0 / 2.5).abs() < 1e-9);
-        assert_eq!(Summary::of([4.0, 2.0]).unwrap().median, 3.0);
+        assert!((Summary::of([4.0, 2.0]).unwrap().median - 3.0).abs() < 1e-9);
         assert_eq!(Summary::of([]), None);
-        assert_eq!(Summary::of([0.0]).unwrap().spread(), 0.0);
+        assert!(Summary::of([0.0]).unwrap().spread().abs() < 1e-9);
     }
 
     #[test]

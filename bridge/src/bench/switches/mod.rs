@@ -64,6 +64,8 @@ pub struct Switch {
     pub plain: bool,
     /// It has no process of its own.
     pub in_kernel: bool,
+    /// It takes a processor also while nothing comes, so that it has to be stopped while others are measured.
+    pub spins: bool,
     /// It divides a line among classes, for `ets-htb`.
     pub shares: bool,
     /// It also joins hosts without a line rate, for all other scenarios.
@@ -85,6 +87,7 @@ const TAP: Switch = Switch {
     io: Io::Tap,
     plain: false,
     in_kernel: false,
+    spins: false,
     shares: false,
     joins: true,
     max_mtu: ANY_MTU,
@@ -139,6 +142,7 @@ pub const ALL: [Switch; 14] = [
         name: "ovs-xdp",
         about: "Open vSwitch in userspace, AF_XDP on veth",
         needs: OVS,
+        spins: true,
         max_mtu: XDP_MTU,
         start: ovs::afxdp,
         ..VETH
@@ -177,7 +181,7 @@ impl Switch {
     pub fn start(&self, setup: &Setup, scratch: &Scratch) -> Result<Rig, Note> {
         let pair = Pair::new(setup.mtu)?;
         let directory = scratch.directory(self.name)?;
-        let mut rig = Rig { pair, directory, processes: Vec::new() };
+        let mut rig = Rig { pair, directory, spins: self.spins, processes: Vec::new() };
         (self.start)(&mut rig, setup)?;
         rig.settle()?;
         Ok(rig)
@@ -197,6 +201,7 @@ pub struct Rig {
     /// The hosts.
     pub pair: Pair,
     directory: PathBuf,
+    spins: bool,
     processes: Vec<Process>,
 }
 
@@ -235,9 +240,10 @@ impl Rig {
         self.processes.iter_mut().try_for_each(Process::check)
     }
 
-    /// Holds it still while others are measured, or lets it go on.
+    /// Holds it still while others are measured, or lets it go on. One that sleeps by itself is left alone: being stopped
+    /// would change it.
     pub fn hold(&self, still: bool) {
-        for process in &self.processes {
+        for process in self.processes.iter().filter(|_| self.spins) {
             process.hold(still);
         }
     }

@@ -98,5 +98,5 @@ fn open(args: &Args, netns: &str, name: &str) -> Result<OwnedFd, Failure> {
     for note in port.notes() {
         tracing::warn!("{note}");
     }
-    port.into_queues().pop().map(OwnedFd::from).ok_or_else(|| Failure(format!("TAP {name} has no queue")))
+    port.into_queues().pop().ok_or_else(|| Failure(format!("TAP {name} has no queue")))
 }

@@ -22,12 +22,13 @@ pub fn run(a: BorrowedFd<'_>, b: BorrowedFd<'_>, stop: &AtomicBool) -> io::Resul
     let mut ring = IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(TURN as u32)?;
     ring.submitter().register_files(&[a.as_raw_fd(), b.as_raw_fd()])?;
     let mut frames = vec![vec![0; LONGEST]; TURN];
+    let mut lengths = Vec::with_capacity(TURN);
     let mut ready = [a, b].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
     while !stop.load(Ordering::Relaxed) {
         let mut moved = false;
         for (from, to) in [(a, 1), (b, 0)] {
-            let lengths = drain(from, &mut frames)?;
-            moved |= lengths.iter().any(|&l| l > 0);
+            drain(from, &mut frames, &mut lengths)?;
+            moved |= !lengths.is_empty();
             write_all(&mut ring, to, &frames, &lengths)?;
         }
         if !moved {
@@ -40,9 +41,9 @@ pub fn run(a: BorrowedFd<'_>, b: BorrowedFd<'_>, stop: &AtomicBool) -> io::Resul
     Ok(())
 }
 
-/// Lengths of the frames that were there, one in each buffer.
-fn drain(from: BorrowedFd<'_>, frames: &mut [Vec<u8>]) -> io::Result<Vec<u32>> {
-    let mut lengths = Vec::with_capacity(TURN);
+/// Reads what is there, a frame into each buffer, and notes their lengths.
+fn drain(from: BorrowedFd<'_>, frames: &mut [Vec<u8>], lengths: &mut Vec<u32>) -> io::Result<()> {
+    lengths.clear();
     for frame in frames {
         match read(from, frame) {
             Ok(len) => lengths.push(len as u32),
@@ -50,7 +51,7 @@ fn drain(from: BorrowedFd<'_>, frames: &mut [Vec<u8>]) -> io::Result<Vec<u32>> {
             Err(e) => return Err(e.into()),
         }
     }
-    Ok(lengths)
+    Ok(())
 }
 
 /// Writes frames in their order and waits until the kernel is done with all. A frame that it refuses is lost.
