@@ -82,7 +82,10 @@ pub fn run(args: &Args, terminal: &Terminal) -> Outcome {
         report::tables(&machine, &results, terminal.out)
     };
     print(&text)?;
-    let good = results.iter().all(run::Result::is_good) && !stop.load(Ordering::Relaxed);
+    if stop.load(Ordering::Relaxed) {
+        return Err(Failure("interrupted: the figures are those measured until then".to_owned()));
+    }
+    let good = results.iter().all(run::Result::is_good);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
