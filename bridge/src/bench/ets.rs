@@ -31,8 +31,10 @@ const OFFERED: f64 = 1.25;
 const FIRST_PORT: u16 = 20_000;
 /// Queues have to be full before shares say anything.
 const FILL: Duration = Duration::from_millis(500);
-/// HTB's credit in bytes: a superframe has to fit, and what the line takes between two ticks of a late sender.
+/// HTB's credit in bytes: a superframe has to fit.
 const LEAST_BURST: u64 = 128_000;
+/// And what a rate brings while a sender comes late, in which HTB runs: as long as dcbridge's own `stall_budget`.
+const BURST_PER_SECOND: u64 = 200;
 /// What a frame has on the wire and HTB does not see: FCS, preamble and gap.
 const OVERHEAD: u64 = 24;
 
@@ -56,12 +58,14 @@ pub fn classes() -> String {
 
 /// The same as arguments of `tc`, a call each.
 pub fn htb(interface: &str, line: BitRate) -> Vec<String> {
-    let burst = LEAST_BURST.max(line.0 / 8 / 1000);
+    let burst = |rate: u64| LEAST_BURST.max(rate / 8 / BURST_PER_SECOND);
     let class = |id: u32, parent: &str, rate: u64| {
         format!(
-            "class add dev {interface} parent {parent} classid 1:{id} htb rate {rate} ceil {} burst {burst} cburst \
-             {burst} overhead {OVERHEAD} quantum {}",
+            "class add dev {interface} parent {parent} classid 1:{id} htb rate {rate} ceil {} burst {} cburst {} \
+             overhead {OVERHEAD} quantum {}",
             line.0,
+            burst(rate),
+            burst(line.0),
             (u64::from(id) * 1000).max(2000)
         )
     };

@@ -109,17 +109,36 @@ fn resident_of(status: &str) -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-/// Processor time of the whole machine in which somebody ran, in ticks of user space (10 ms).
-pub fn machine_cpu() -> Option<Duration> {
-    busy_of(&fs::read_to_string("/proc/stat").ok()?)
+/// Time in which the machine's processors had nothing to do, since it was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// Of all processors together.
+    pub time: Duration,
+    /// How many there are.
+    pub processors: u32,
 }
 
-/// All but idle, waiting, stolen and guests' time (which is in the others) of the first line of `/proc/stat`.
-fn busy_of(stat: &str) -> Option<Duration> {
+impl Idle {
+    /// Until now.
+    pub fn now() -> Option<Idle> {
+        idle_of(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    /// Processor time that everybody together has spent since then, `elapsed` ago.
+    pub fn spent_since(&self, before: &Idle, elapsed: Duration) -> Duration {
+        (elapsed * self.processors).saturating_sub(self.time.saturating_sub(before.time))
+    }
+}
+
+/// Idle, waiting and stolen time of the first line of `/proc/stat`. The kernel samples who is busy, but measures idleness.
+fn idle_of(stat: &str) -> Option<Idle> {
     let line = stat.lines().find_map(|l| l.strip_prefix("cpu "))?;
     let ticks: Vec<u64> = line.split_whitespace().map_while(|n| n.parse().ok()).collect();
-    let [user, nice, system, _idle, _wait, irq, softirq, ..] = ticks.as_slice() else { return None };
-    Some(Duration::from_millis((user + nice + system + irq + softirq) * 10))
+    let [_user, _nice, _system, idle, wait, _irq, _softirq, stolen, ..] = ticks.as_slice() else {
+        return None;
+    };
+    let processors = stat.lines().filter(|l| l.starts_with("cpu") && !l.starts_with("cpu ")).count() as u32;
+    Some(Idle { time: Duration::from_millis((idle + wait + stolen) * 10), processors })
 }
 
 #[cfg(test)]
@@ -130,8 +149,11 @@ mod tests {
     fn figures_of_the_kernel_are_read() {
         assert_eq!(resident_of("Name:\tx\nVmRSS:\t    2048 kB\n"), Some(2_097_152));
         assert_eq!(resident_of("Name:\tx\n"), None);
-        let stat = "cpu  100 10 20 5000 3 1 4 7 0 0\ncpu0 1 1 1 1 1 1 1\n";
-        assert_eq!(busy_of(stat), Some(Duration::from_millis(1350)));
-        assert_eq!(busy_of("cpu 1 2"), None);
+        let stat = "cpu  100 10 20 5000 3 1 4 7 0 0\ncpu0 1 1 1 1 1 1 1\ncpu1 1 1 1 1 1 1 1\nintr 5\n";
+        let idle = Idle { time: Duration::from_millis(50_100), processors: 2 };
+        assert_eq!(idle_of(stat), Some(idle));
+        assert_eq!(idle_of("cpu 1 2"), None);
+        let later = Idle { time: Duration::from_millis(50_600), ..idle };
+        assert_eq!(later.spent_since(&idle, Duration::from_secs(1)), Duration::from_millis(1500));
     }
 }

@@ -9,7 +9,7 @@ use super::load::frames::Sender;
 use super::load::pingpong;
 use super::load::tcp::Streams;
 use super::pair::Count;
-use super::process::machine_cpu;
+use super::process::Idle;
 use super::switches::{Rig, Setup};
 use super::{ets, failed, lossfree};
 use crate::cli::Failure;
@@ -190,17 +190,12 @@ impl<T> Window<T> {
         mut read: impl FnMut() -> Result<T, Failure>,
     ) -> Result<Window<T>, Failure> {
         std::thread::sleep(WARM_UP);
-        let (cpu, machine, begin, before) = (rig.cpu(), machine_cpu(), Instant::now(), read()?);
+        let (cpu, idle, begin, before) = (rig.cpu(), Idle::now(), Instant::now(), read()?);
         std::thread::sleep(span);
-        let (after, seconds) = (read()?, begin.elapsed().as_secs_f64());
-        let spent = |from: Option<Duration>, to: Option<Duration>| Some(to?.saturating_sub(from?));
-        Ok(Window {
-            before,
-            after,
-            seconds,
-            cpu: spent(cpu, rig.cpu()),
-            machine: spent(machine, machine_cpu()),
-        })
+        let (after, elapsed) = (read()?, begin.elapsed());
+        let cpu = rig.cpu().zip(cpu).map(|(now, then)| now.saturating_sub(then));
+        let machine = Idle::now().zip(idle).map(|(now, then)| now.spent_since(&then, elapsed));
+        Ok(Window { before, after, seconds: elapsed.as_secs_f64(), cpu, machine })
     }
 
     /// So many a second.
