@@ -1,6 +1,7 @@
 //! The `dcbridge` switch.
 
 pub mod arena;
+pub mod bench;
 pub mod cli;
 pub mod control;
 pub mod dcbx;

@@ -1,7 +1,7 @@
 //! Scenarios, the conformance list, labs and benchmarks.
 
+pub mod bench;
 pub mod conformance;
-pub mod copyloop;
 pub mod dcbx_peer;
 pub mod forward;
 pub mod fuzz;
@@ -16,7 +16,6 @@ pub mod probe;
 pub mod program;
 pub mod pump;
 pub mod taps;
-pub mod tcp_race;
 pub mod traffic;
 pub mod turns;
 pub mod veths;

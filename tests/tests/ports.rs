@@ -5,9 +5,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dcbridge::arena::Arena;
+use dcbridge::bench::yardstick::vnet;
 use dcbridge::port::tap::{TapOptions, TapPort};
 use dcbridge::port::{MAX_HEAD, Port, TxOutcome, VnetHeader};
-use dcbridge_tests::copyloop;
 use dcbridge_tests::forward::{Joined, whole};
 use dcbridge_tests::host::{Host, ip, mac};
 use dcbridge_tests::privilege::root_for;
@@ -111,7 +111,7 @@ fn kernel_tcp_crosses_two_ports_as_superframes() {
     std::thread::scope(|scope| {
         let (a, b) = (port_a.into_queues(), port_b.into_queues());
         let stop = &stop;
-        scope.spawn(move || copyloop::run(a[0].as_fd(), b[0].as_fd(), stop).unwrap());
+        scope.spawn(move || vnet::run(a[0].as_fd(), b[0].as_fd(), stop).unwrap());
         let rate = tcp((&host_a, 1), (&host_b, 2), 600 << 20);
         stop.store(true, Ordering::Relaxed);
         println!("plain copy loop: {rate:.2} Gbit/s");

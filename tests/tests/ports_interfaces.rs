@@ -188,7 +188,8 @@ fn a_tap_made_for_a_user_needs_no_capability() {
     let copyloop = host.run(|| {
         let mut command = Command::new("setpriv");
         command.args(["--bounding-set=-net_admin", "--inh-caps=-net_admin"]);
-        command.args([env!("CARGO_BIN_EXE_copyloop"), "-", "ta", "-", "tb"]);
+        command.args([env!("CARGO_BIN_EXE_dcbridge-under-test"), "bench", "yardstick", "vnet"]);
+        command.args(["-", "ta", "-", "tb"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(Child(command.spawn().expect("this test needs `setpriv` (util-linux)")))
     });

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::lab;
+use crate::{bench, lab};
 use terminal::{ColorWhen, Terminal};
 
 /// A question was answered with no, or something failed.
@@ -45,7 +45,7 @@ pub struct Cli {
 
     /// What is logged to standard error: error, warn, info, debug, trace, or filters such as
     /// `warn,dcbridge::control=debug`
-    /// [default: info; of `lab`: warn]
+    /// [default: info; of `lab` and `bench`: warn]
     #[arg(long, value_name = "LEVEL", global = true, value_parser = terminal::log_filter)]
     log: Option<tracing_subscriber::EnvFilter>,
 
@@ -60,6 +60,7 @@ enum Command {
     Headroom(headroom::Args),
     Show(show::Args),
     Lab(lab::Args),
+    Bench(bench::Args),
     Schema(reference::SchemaArgs),
     Reference(reference::ReferenceArgs),
 }
@@ -93,8 +94,8 @@ pub type Outcome = Result<ExitCode, Failure>;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let terminal = Terminal::detect(cli.color);
-    // The lab draws: what is in order needs no line in between.
-    let level = if matches!(cli.command, Command::Lab(_)) { "warn" } else { "info" };
+    // These two draw: what is in order needs no line in between.
+    let level = if matches!(cli.command, Command::Lab(_) | Command::Bench(_)) { "warn" } else { "info" };
     terminal::log_to_stderr(cli.log.unwrap_or_else(|| level.into()), &terminal);
     let outcome = match &cli.command {
         Command::Run(args) => run::run(args, &terminal),
@@ -102,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Headroom(args) => headroom::run(args, &terminal),
         Command::Show(args) => show::run(args, &terminal),
         Command::Lab(args) => lab::run(args, &terminal),
+        Command::Bench(args) => bench::run(args, &terminal),
         Command::Schema(args) => reference::schema(args),
         Command::Reference(args) => reference::markdown(args),
     };

@@ -124,6 +124,11 @@ fn rounds_to_thousand(value: f64) -> bool {
     value >= 999.5
 }
 
+/// A measured figure whose unit stands elsewhere: `0.21`, `12.4`, `563`, `1 234`.
+pub fn figure(value: f64) -> String {
+    if value >= 999.5 { grouped(value.round() as u64) } else { three_digits(value) }
+}
+
 fn three_digits(value: f64) -> String {
     if value < 9.995 {
         format!("{value:.2}")

@@ -68,6 +68,11 @@ impl Host {
         format!("/proc/self/fd/{}", self.netns.as_fd().as_raw_fd())
     }
 
+    /// Its namespace.
+    pub const fn netns(&self) -> &Arc<Netns> {
+        &self.netns
+    }
+
     /// Runs `work` inside the host, on a thread of its own.
     ///
     /// # Errors

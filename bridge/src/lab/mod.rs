@@ -35,6 +35,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 pub use args::Args;
+pub(crate) use report::{digits, json};
 
 use args::{EtsArgs, Scenario};
 use ets::Watch;
@@ -58,14 +59,14 @@ pub fn run(args: &Args, terminal: &Terminal) -> Outcome {
             let mut viewer = Viewer::new(&args, terminal);
             let report =
                 runtime()?.block_on(async { ets::run(&args, &chosen, &mut viewer, interrupted()).await })?;
-            tell(report.map(|report| (report.passed, report::json(&report))), args.json)
+            tell(report.map(|report| (report.passed, json(&report))), args.json)
         }
         Scenario::Lossless(args) => {
             let chosen = mode::enter(args.mode)?;
             let mut stage = Stage::new(terminal, args.json);
             let report = runtime()?
                 .block_on(async { lossless::run(&args, &chosen, &mut stage, interrupted()).await })?;
-            tell(report.map(|report| (report.passed, report::json(&report))), args.json)
+            tell(report.map(|report| (report.passed, json(&report))), args.json)
         }
     }
 }
@@ -82,7 +83,7 @@ fn tell(report: Option<(bool, String)>, json: bool) -> Outcome {
 }
 
 /// Ctrl-C, or a request to end.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => tokio::select! {

@@ -149,7 +149,7 @@ pub fn judge(run: Run, window: (&Sample, &Sample), end: &Sample) -> Report {
 }
 
 /// Five digits behind the point: more would be noise.
-pub(super) fn digits(value: f64) -> f64 {
+pub(crate) fn digits(value: f64) -> f64 {
     (value * 1e5).round() / 1e5
 }
 

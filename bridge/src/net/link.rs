@@ -3,13 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
 
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
-use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, new_connection};
+use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, new_connection};
 use tokio::runtime::Runtime;
 
-use super::{Error, NetnsRef, Result, in_netns};
+use super::{Error, Netns, NetnsRef, Result, in_netns};
 
 /// What is known of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +168,34 @@ impl Links {
     /// What the kernel says; older kernels want it down for that.
     pub fn rename(&self, name: &str, new: &str) -> Result<()> {
         self.change(name, &format!("the name {new}"), |m| m.name(new))
+    }
+
+    /// Moves an interface to another namespace, where it is down and without addresses.
+    ///
+    /// # Errors
+    /// When the name is taken there, or the kernel won't.
+    pub fn move_to(&self, name: &str, netns: &Netns) -> Result<()> {
+        self.change(name, "to another network namespace", |m| m.setns_by_fd(netns.as_fd().as_raw_fd()))
+    }
+
+    /// Makes a bridge of the kernel.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn add_bridge(&self, name: &str) -> Result<()> {
+        self.run(
+            || format!("the bridge {name} can't be made"),
+            self.handle.link().add(LinkBridge::new(name).build()).execute(),
+        )
+    }
+
+    /// Makes an interface a port of a bridge.
+    ///
+    /// # Errors
+    /// When there is none of these names, or the kernel won't.
+    pub fn set_bridge(&self, name: &str, bridge: &str) -> Result<()> {
+        let index = self.index(bridge)?;
+        self.change(name, &format!("to the bridge {bridge}"), |m| m.controller(index))
     }
 
     /// Adds an IP address; one that is there already is fine.

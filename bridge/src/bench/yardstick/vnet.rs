@@ -1,23 +1,17 @@
-//! The yardstick: the least that a program can do to join two TAPs with offload.
-//!
-//! One thread, epoll, up to 64 frames of one side before the other has its turn, one buffer, one read and one write per
-//! frame. No parsing, no queues, no memory of frames. What the switch costs is what it takes more than this.
+//! The same I/O as the switch's own: epoll, up to 64 frames of one side before the other has its turn, one read and one
+//! write per frame. Superframes.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dcbridge::port::VNET_HEADER_LEN;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::unistd::{read, write};
 
-/// Frames that are read from one side in a turn.
-const TURN: usize = 64;
-/// How often `stop` is looked at while nothing comes.
-const LOOK_MS: u16 = 100;
+use super::{LONGEST, LOOK_MS, TURN};
 
-/// Copies frames between two TAPs until `stop` is set or one of them is gone.
+/// Copies frames with offload headers between two TAPs until `stop` is set or one of them is gone.
 ///
 /// # Errors
 /// When there is no epoll.
@@ -27,7 +21,7 @@ pub fn run(a: BorrowedFd<'_>, b: BorrowedFd<'_>, stop: &AtomicBool) -> io::Resul
     for (n, (from, _)) in sides.iter().enumerate() {
         epoll.add(from.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, n as u64))?;
     }
-    let mut buffer = vec![0; VNET_HEADER_LEN + (1 << 17)];
+    let mut buffer = vec![0; LONGEST];
     let mut events = [EpollEvent::empty(); 2];
     while !stop.load(Ordering::Relaxed) {
         let ready = match epoll.wait(&mut events, LOOK_MS) {
