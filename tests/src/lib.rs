@@ -3,6 +3,7 @@
 pub mod conformance;
 pub mod copyloop;
 pub mod dcbx_peer;
+pub mod deaf;
 pub mod forward;
 pub mod fuzz;
 pub mod host;
