@@ -46,7 +46,7 @@ use crate::switch::forward::PortSet;
 use crate::switch::operation::Operation;
 use crate::switch::watchdog::Storm;
 use crate::switch::{Finding, Switch};
-use pace::Pace;
+use pace::{Feeds, Pace};
 use reaction::Reaction;
 
 /// Frames or superframes received from a port in a turn.
@@ -124,6 +124,7 @@ struct Slot {
     /// Frames of the switch's own for which the device had no room.
     own: VecDeque<Vec<u8>>,
     pace: Pace,
+    feeds: Feeds,
 }
 
 /// What tells the worker the time.
@@ -221,6 +222,7 @@ impl Worker {
                 host_edge_drops: 0,
                 own: VecDeque::new(),
                 pace: Pace::default(),
+                feeds: Feeds::default(),
             })
             .collect();
         Ok(Worker {

@@ -12,12 +12,19 @@
 //! everything that there is, and one that is metered waits for its line and not for the processor. And nothing is held
 //! back where one priority is alone: then there is nothing to decide.
 //!
+//! An input that has fed nothing but one queue for a while is not read while that queue is long enough: what came would be
+//! dropped. One that feeds several has to be read, since nobody knows what comes next.
+//!
 //! What must not enter: who goes next (the scheduler decides), devices.
+
+use dcbridge_scheduler::PortId;
 
 use crate::switch::Arrived;
 
 /// Bytes that may be sent beyond a turn's part, when a piece was larger than what was left of it, or left for the next.
 const CARRY: i64 = 256 * 1024;
+/// Bytes that are sent at least while all queues are long enough, whatever came.
+const SATED: u64 = 64 * 1024;
 /// For one to two times so many turns a priority competes that came: a turn of a few superframes shows not all.
 const MEMORY: u8 = 16;
 
@@ -35,6 +42,31 @@ pub(super) struct Pace {
     turns: u8,
     /// Bytes that may be sent; negative: that were sent too early.
     credit: i64,
+    /// Not everything may be sent.
+    holding: bool,
+}
+
+/// What an input feeds: a queue, as (egress port, bit of the priority), if it is just one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Feeds {
+    queue: Option<(PortId, u8)>,
+    /// Batches of which nothing was for another one.
+    batches: u8,
+}
+
+impl Feeds {
+    /// A batch was for one queue, or for several (`None`).
+    pub(super) fn note(&mut self, queue: Option<(PortId, u8)>) {
+        if queue.is_none() || queue != self.queue {
+            *self = Feeds { queue, batches: 0 };
+        }
+        self.batches = self.batches.saturating_add(1);
+    }
+
+    /// The queue, if it has been the only one for a while.
+    pub(super) fn only(&self) -> Option<(PortId, u8)> {
+        self.queue.filter(|_| self.batches >= MEMORY)
+    }
 }
 
 impl Pace {
@@ -48,6 +80,11 @@ impl Pace {
         }
     }
 
+    /// Whether in the last turn not everything was to be sent.
+    pub(super) fn is_holding(&self) -> bool {
+        self.holding
+    }
+
     /// Bytes that may be sent in this turn; `least_queued` answers how many wait in the shortest queue of some priorities,
     /// `standing` is how many should. `None`: whatever the device takes.
     pub(super) fn budget(&mut self, standing: u64, least_queued: impl FnOnce(u8) -> u64) -> Option<u64> {
@@ -57,13 +94,18 @@ impl Pace {
             return None;
         }
         let competing = self.competing();
-        if competing.count_ones() < 2 {
+        self.holding = competing.count_ones() > 1;
+        if !self.holding {
             self.credit = 0;
             return None;
         }
         // What there is no room for is not about to run dry.
-        let beyond = least_queued(competing & !full).saturating_sub(standing).min(standing);
-        let part = bytes * (standing + beyond) / (2 * standing).max(1);
+        let beyond = least_queued(competing & !full).saturating_sub(standing);
+        let part = if beyond < standing {
+            bytes * (standing + beyond) / (2 * standing).max(1)
+        } else {
+            bytes.max(SATED)
+        };
         self.credit = (self.credit + part as i64).min(CARRY);
         Some(u64::try_from(self.credit).unwrap_or(0))
     }
@@ -100,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_shorter_a_queue_the_less_is_sent() {
-        let cases = [(0, 5_000), (100_000, 5_000), (150_000, 7_500), (200_000, 10_000), (900_000, 10_000)];
+        let cases = [(0, 5_000), (100_000, 5_000), (150_000, 7_500), (199_999, 9_999), (200_000, SATED)];
         for (queued, expected) in cases {
             let mut pace = Pace::default();
             pace.feed(ARRIVED, true);
@@ -129,6 +171,23 @@ mod tests {
             asked(&mut pace, other);
         }
         assert_eq!(asked(&mut pace, other), None, "it is alone");
+    }
+
+    #[test]
+    fn an_input_feeds_one_queue_when_it_has_fed_no_other_for_a_while() {
+        let (one, other) = (Some((PortId(1), 1)), Some((PortId(2), 1)));
+        let mut feeds = Feeds::default();
+        for batch in 1..=2 * MEMORY {
+            feeds.note(one);
+            assert_eq!(feeds.only(), one.filter(|_| batch >= MEMORY), "after {batch} batches");
+        }
+        for second in [other, None] {
+            let mut feeds = feeds;
+            feeds.note(second);
+            assert_eq!(feeds.only(), None);
+            feeds.note(one);
+            assert_eq!(feeds.only(), None);
+        }
     }
 
     #[test]
