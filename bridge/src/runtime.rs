@@ -31,6 +31,7 @@ use crate::edge;
 use crate::port::{self, OpenContext, Opened};
 use crate::port::{Link, OpenError};
 use crate::state::{FdbEntry, Snapshot};
+use crate::switch::fdb::Learned;
 use crate::switch::watchdog::Storm;
 use crate::switch::{Finding, Setting, Switch};
 use crate::worker::{Clock, Command, Event, Parts, Worker};
@@ -188,12 +189,22 @@ impl Handle {
         Ok(snapshot)
     }
 
-    /// The forwarding database.
+    /// The forwarding database, sorted by VLAN and address. That is done here: it takes longer than the data path may
+    /// stand still.
     ///
     /// # Errors
     /// When the worker has ended.
     pub async fn fdb(&self) -> Result<Vec<FdbEntry>, Error> {
-        self.commands.ask(Command::Fdb).await
+        let mut learned = self.commands.ask(Command::Fdb).await?;
+        learned.sort_unstable_by_key(|e| (e.vid, e.mac));
+        let entry = |e: Learned| FdbEntry {
+            mac: e.mac.map(|b| format!("{b:02x}")).join(":"),
+            vlan: e.vid,
+            port: self.config.ports[e.port.index()].name.clone(),
+            is_static: e.is_static,
+            age_seconds: e.age.as_nanos() / 1_000_000_000,
+        };
+        Ok(learned.into_iter().map(entry).collect())
     }
 
     /// Ends the worker: neighbours are told, what is queued is sent while that takes no longer than a moment, the rest is

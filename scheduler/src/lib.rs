@@ -185,11 +185,6 @@ impl Scheduler {
         self.ports[port.index()].has_backlog()
     }
 
-    /// Whether frames of more than one priority wait at `port` that are not paused: then the schedule decides something.
-    pub fn is_contended(&self, port: PortId) -> bool {
-        self.ports[port.index()].is_contended()
-    }
-
     /// When `poll` may have something for `port`; `None`: not before a frame comes or a pause ends.
     pub fn next_wake(&self, port: PortId) -> Option<Time> {
         self.ports[port.index()].next_wake()

@@ -148,11 +148,6 @@ impl Port {
         self.selection.class_of(priority.get())
     }
 
-    /// Whether more than one priority waits for its turn.
-    pub(crate) fn is_contended(&self) -> bool {
-        (self.backlog & !self.paused).count_ones() > 1
-    }
-
     pub(crate) fn has_backlog(&self) -> bool {
         self.backlog != 0
     }

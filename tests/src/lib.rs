@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod conformance;
 pub mod dcbx_peer;
+pub mod deaf;
 pub mod forward;
 pub mod fuzz;
 pub mod host;

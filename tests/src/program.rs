@@ -28,18 +28,17 @@ pub struct Ended {
 }
 
 impl Program {
-    /// Starts `path run` with a configuration (without `control_socket` and `[metrics]`) and waits until all ports are
-    /// up. `bridge` is for keys of the section `[bridge]`.
+    /// Starts `path run` with a configuration (without `control_socket`; metrics are off unless `sections` says something
+    /// about them) and waits until all ports are up. `bridge` is for keys of the section `[bridge]`.
     ///
     /// # Panics
     /// When it does not start; shows what it said.
     pub fn start(path: &str, bridge: &str, sections: &str) -> Program {
         let directory = tempfile::tempdir().expect("a directory");
         let (socket, file) = (directory.path().join("socket"), directory.path().join("switch.toml"));
-        let text = format!(
-            "[bridge]\ncontrol_socket = \"{}\"\n{bridge}\n[metrics]\nlisten = \"off\"\n{sections}",
-            socket.display()
-        );
+        let metrics = if sections.contains("[metrics]") { "" } else { "[metrics]\nlisten = \"off\"\n" };
+        let text =
+            format!("[bridge]\ncontrol_socket = \"{}\"\n{bridge}\n{metrics}{sections}", socket.display());
         std::fs::write(&file, &text).expect("a configuration");
         let output = std::fs::File::create(log(directory.path())).expect("a log");
         let child = Command::new(path)

@@ -19,7 +19,7 @@ use super::kick::{Cookie, Kick};
 use super::netlink::Message;
 use super::packet::PacketSocket;
 
-/// How often the interface's drops are looked at.
+/// How often the interface's drops are looked at while frames come: an idle interface drops nothing, and wakes nobody.
 const LOOK: Duration = Duration::from_millis(300);
 /// Enough for what the thread calls; many ports, little memory.
 const STACK: usize = 128 * 1024;
@@ -37,6 +37,8 @@ struct Shared {
     wanted: AtomicU8,
     applied: AtomicU8,
     ended: AtomicBool,
+    /// Frames came since the drops were looked at.
+    stirred: AtomicBool,
     failed: AtomicBool,
     drops: AtomicU64,
     changes: AtomicU64,
@@ -83,6 +85,17 @@ impl Gates {
         }
         self.wanted = open;
         self.shared.wanted.store(open, Ordering::Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Frames came: in a moment the interface's drops are looked at.
+    pub fn stir(&self) {
+        if self.shared.stirred.load(Ordering::Relaxed) {
+            return;
+        }
+        self.shared.stirred.store(true, Ordering::Release);
         if let Some(thread) = &self.thread {
             thread.thread().unpark();
         }
@@ -163,17 +176,25 @@ fn hurry() {
 fn run(shared: &Shared, clamp: Clamp, hand: &Hand) -> Clamp {
     hurry();
     let before = tx_dropped(&clamp, hand.index).unwrap_or(0);
-    let mut look_at = Instant::now() + LOOK;
+    let mut look_at = None;
     while !shared.ended.load(Ordering::Acquire) {
         apply(shared, &clamp, hand);
-        let now = Instant::now();
-        if now >= look_at {
-            look_at = now + LOOK;
-            if let Ok(drops) = tx_dropped(&clamp, hand.index) {
-                shared.drops.store(drops.saturating_sub(before), Ordering::Relaxed);
-            }
+        if !shared.stirred.load(Ordering::Acquire) {
+            std::thread::park();
+            continue;
         }
-        std::thread::park_timeout(look_at.saturating_duration_since(now));
+        let now = Instant::now();
+        let due = *look_at.get_or_insert(now + LOOK);
+        if now < due {
+            std::thread::park_timeout(due - now);
+            continue;
+        }
+        look_at = None;
+        // Before looking: what comes from now on is looked at once more.
+        shared.stirred.store(false, Ordering::Release);
+        if let Ok(drops) = tx_dropped(&clamp, hand.index) {
+            shared.drops.store(drops.saturating_sub(before), Ordering::Relaxed);
+        }
     }
     clamp
 }

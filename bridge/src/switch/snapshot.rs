@@ -9,7 +9,7 @@ use super::flow::Kind;
 use crate::arena::CELL;
 use crate::port::Guarantee;
 use crate::state::{
-    Buffer, ClassState, Count, FdbEntry, FdbSummary, FlowState, GroupState, Port, PriorityState, Snapshot,
+    Buffer, ClassState, Count, FdbSummary, FlowState, GroupState, Port, PriorityState, Snapshot,
 };
 
 impl Switch {
@@ -153,21 +153,6 @@ impl Switch {
     /// Line time that ports lost by being served late.
     pub fn late(&self) -> Time {
         self.ports().map(|p| self.scheduler.late(p)).fold(Time::ZERO, |a, b| a + b)
-    }
-
-    /// The forwarding database as the state shows it.
-    pub fn fdb_state(&self, now: Time) -> Vec<FdbEntry> {
-        self.fdb
-            .entries(now)
-            .into_iter()
-            .map(|e| FdbEntry {
-                mac: e.mac.map(|b| format!("{b:02x}")).join(":"),
-                vlan: e.vid,
-                port: self.config.ports[e.port.index()].name.clone(),
-                is_static: e.is_static,
-                age_seconds: e.age.as_nanos() / 1_000_000_000,
-            })
-            .collect()
     }
 }
 

@@ -40,12 +40,13 @@ use tokio::sync::{mpsc, oneshot};
 use crate::arena::{Arena, CELL};
 use crate::dcbx;
 use crate::port::{Interest, Link, Port, RxFrame, TxDesc, TxOutcome};
-use crate::state::{FdbEntry, Snapshot};
+use crate::state::Snapshot;
+use crate::switch::fdb::Learned;
 use crate::switch::forward::PortSet;
 use crate::switch::operation::Operation;
 use crate::switch::watchdog::Storm;
 use crate::switch::{Finding, Switch};
-use pace::Pace;
+use pace::{Feeds, Pace};
 use reaction::Reaction;
 
 /// Frames or superframes received from a port in a turn.
@@ -60,7 +61,7 @@ const TX_BATCH: usize = 64;
 /// Bytes sent to a port in a turn: more than what may be received from one, else receiving frames that will be dropped
 /// could leave no time to send the others.
 const TX_TURN_BYTES: u64 = 4 * 1024 * 1024;
-/// While the processor is the bottleneck, each class that competes should have this part of the buffer queued.
+/// While the processor is the bottleneck, each class that competes should have this part of the buffer queued, at least.
 const STANDING: u64 = 64;
 /// How long an adaptive worker looks on before it sleeps.
 const LOOK_ON: Time = Time::from_micros(50);
@@ -79,8 +80,8 @@ pub enum Command {
     Attach(PortId, Box<dyn Port>),
     /// All counters.
     Snapshot(oneshot::Sender<Snapshot>),
-    /// The forwarding database.
-    Fdb(oneshot::Sender<Vec<FdbEntry>>),
+    /// The forwarding database, in no order.
+    Fdb(oneshot::Sender<Vec<Learned>>),
     /// A frame of the switch's own, to leave by a port ahead of all data.
     Originate(PortId, Vec<u8>),
     /// Source addresses of the LLDP neighbours of a port.
@@ -123,6 +124,7 @@ struct Slot {
     /// Frames of the switch's own for which the device had no room.
     own: VecDeque<Vec<u8>>,
     pace: Pace,
+    feeds: Feeds,
 }
 
 /// What tells the worker the time.
@@ -220,6 +222,7 @@ impl Worker {
                 host_edge_drops: 0,
                 own: VecDeque::new(),
                 pace: Pace::default(),
+                feeds: Feeds::default(),
             })
             .collect();
         Ok(Worker {
@@ -386,7 +389,7 @@ impl Worker {
                     let _ = answer.send(self.snapshot());
                 }
                 Ok(Command::Fdb(answer)) => {
-                    let _ = answer.send(self.switch.fdb_state(self.now()));
+                    let _ = answer.send(self.switch.fdb().entries(self.now()));
                 }
                 Ok(Command::Originate(id, frame)) => self.originate(id, frame),
                 Ok(Command::Neighbors(id, macs)) => self.switch.set_neighbors(id, &macs),

@@ -3,6 +3,7 @@
 use dcbridge_scheduler::{PortId, Time};
 
 use super::{RX_BATCH, RX_CALL, RX_TURN_BYTES, Worker};
+use crate::switch::Arrived;
 
 impl Worker {
     /// Takes frames from all ports that have some. `true`: some port has more.
@@ -10,6 +11,9 @@ impl Worker {
         let mut busy = false;
         self.turn_rx_bytes = 0;
         for id in self.readable.iter() {
+            if self.is_sated(id) {
+                continue;
+            }
             // A lossless sender is paused between two of its frames, not between two batches.
             let call = if self.lossless { 1 } else { RX_CALL };
             let enough = self.turn_rx_bytes + RX_TURN_BYTES;
@@ -19,16 +23,37 @@ impl Worker {
                 }
             }
             let has_more = self.slots[id.index()].port.is_some() && self.may_receive(id, self.now());
-            self.fed(has_more);
+            self.fed(id, has_more);
             busy |= has_more;
         }
         busy
     }
 
+    /// Whether all that a port would bring is for a queue that is long enough while the processor is the bottleneck. That
+    /// queue competes all the same.
+    fn is_sated(&mut self, id: PortId) -> bool {
+        let Some((to, priority)) = self.slots[id.index()].feeds.only() else { return false };
+        let is_long = || self.switch.least_queued(to, priority, self.now()) >= 2 * self.standing;
+        // What is lossless waits in no ring longer than it must.
+        let sated = !self.lossless && self.slots[to.index()].pace.is_holding() && is_long();
+        if sated {
+            let arrived = Arrived { full: priority, ..Arrived::default() };
+            self.slots[to.index()].pace.feed(arrived, true);
+        }
+        sated
+    }
+
     /// Tells the ports for which something came by an input, which may have more.
-    fn fed(&mut self, has_more: bool) {
+    fn fed(&mut self, from: PortId, has_more: bool) {
+        let (mut queues, mut last) = (0, None);
         for (to, arrived) in self.switch.arrivals() {
             self.slots[to.index()].pace.feed(arrived, has_more);
+            let priorities = arrived.queued | arrived.full;
+            queues += priorities.count_ones();
+            last = Some((to, priorities));
+        }
+        if queues > 0 {
+            self.slots[from.index()].feeds.note(last.filter(|_| queues == 1));
         }
     }
 

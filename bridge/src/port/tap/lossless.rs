@@ -53,6 +53,7 @@ impl Lossless {
 
     /// Frames were read; `left`: queues that are not known to be empty.
     pub(super) fn read(&mut self, left: u8) {
+        self.edge.gates_state().stir();
         self.draining &= left | !self.wanted;
         self.guard.look(left, Instant::now);
         self.apply();

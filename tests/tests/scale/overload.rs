@@ -1,0 +1,199 @@
+//! The processor as the bottleneck, on real TAPs: the worker has half of a processor, the other half of which a thread that
+//! does nothing keeps busy; senders have the other processor and offer more than the worker can carry. Counted by the
+//! sockets of the receiving host.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dcbridge::lab::frames::FrameSize;
+use dcbridge::lab::generator::{self, Counters, Running};
+use dcbridge::lab::hosts::Host;
+use dcbridge::lab::traffic::SendSpec;
+use dcbridge_tests::deaf::Deaf;
+use dcbridge_tests::live::{Network, one_of_three};
+use dcbridge_tests::privilege::root_for;
+use dcbridge_tests::virtual_time::share_error;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+use crate::PROGRAM;
+
+const SENDERS: usize = 4;
+const SINKS: u16 = 5000;
+/// Bits per second that a sender offers: each alone is more than half a processor carries.
+const EACH: f64 = 8e9;
+const WARM_UP: Duration = Duration::from_millis(1500);
+const SPAN: Duration = Duration::from_secs(4);
+const WEIGHTS: [u64; 3] = [60, 30, 10];
+const CLASSES: &str = "[[traffic_class]]\nname = \"a\"\npriorities = [0]\nbandwidth = 60\n\
+                       [[traffic_class]]\nname = \"b\"\npriorities = [1]\nbandwidth = 30\n\
+                       [[traffic_class]]\nname = \"c\"\npriorities = \"rest\"\nbandwidth = 10\n";
+const STRICT: &str = "[[traffic_class]]\nname = \"s\"\npriorities = [7]\ntsa = \"strict\"\n";
+
+/// Processors that this test may use: one for the worker, one for everybody else.
+fn processors() -> (usize, usize) {
+    let allowed = sched_getaffinity(Pid::from_raw(0)).expect("an affinity");
+    let mut allowed = (0..CpuSet::count()).filter(|&n| allowed.is_set(n).unwrap_or(false));
+    match (allowed.next(), allowed.next()) {
+        (Some(worker), Some(senders)) => (worker, senders),
+        _ => panic!("this test needs two processors: one for the worker, one for those who send"),
+    }
+}
+
+/// Runs `work` on one processor only; threads that it starts stay there.
+fn on<T>(processor: usize, work: impl FnOnce() -> T) -> T {
+    let before = sched_getaffinity(Pid::from_raw(0)).expect("an affinity");
+    let mut only = CpuSet::new();
+    only.set(processor).expect("a processor");
+    sched_setaffinity(Pid::from_raw(0), &only).expect("a processor of ours");
+    let done = work();
+    sched_setaffinity(Pid::from_raw(0), &before).expect("what it was");
+    done
+}
+
+/// Keeps a processor busy, as somebody else's work would.
+struct Spinning {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Spinning {
+    fn start(processor: usize) -> Spinning {
+        let stop = Arc::<AtomicBool>::default();
+        let flag = Arc::clone(&stop);
+        let work = move || {
+            while !flag.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        };
+        Spinning { stop, thread: Some(on(processor, || std::thread::spawn(work))) }
+    }
+}
+
+impl Drop for Spinning {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Senders, a sink, and a switch that has half a processor for them. Frames are not offered as superframes, so that each
+/// costs the worker its read and its write.
+fn network(classes: &str) -> Network {
+    let (worker, _) = processors();
+    let sections = format!(
+        "{classes}[worker]\nscheduling = \"normal\"\ncpu = {worker}\n\
+         [defaults]\ntrust = [\"dscp\"]\nline_rate = \"unlimited\"\noffload = false\n"
+    );
+    let ports = [("s1", ""), ("s2", ""), ("s3", ""), ("s4", ""), ("sink", "")];
+    Network::new(PROGRAM, "loop_detection = false", &sections, &ports)
+}
+
+/// Sender n offers the n-th of these flows, (priority, bits per second). What several offer in one ring would be read in the
+/// proportion in which their bursts find it full.
+fn offer(network: &Network, flows: &[(u8, f64)], size: u16) -> Running {
+    let to = network.hosts[SENDERS].address().ip;
+    let flow = |(n, (&(priority, rate_bps), host)): (u16, (&(u8, f64), &Host))| {
+        let spec = SendSpec {
+            to: SocketAddrV4::new(to, SINKS + n),
+            dscp: priority << 3,
+            size: FrameSize::Fixed(size),
+            seed: 1,
+        };
+        let emit = Box::new(host.udp_sender(&spec).unwrap_or_else(|e| panic!("{e}")));
+        generator::Flow { emit, rate_bps, counters: Arc::<Counters>::default() }
+    };
+    let flows = (0..).zip(flows.iter().zip(&network.hosts)).map(flow).collect();
+    on(processors().1, || generator::send(flows)).expect("a thread")
+}
+
+/// What arrived by sender in a second, and how many frames a second of each the worker has left unread: that is what the
+/// sender's interface has dropped.
+fn measure(network: &Network, flows: &[(u8, f64)], size: u16) -> (Vec<u64>, Vec<u64>) {
+    let sinks = Deaf::open(&network.hosts[SENDERS], SINKS, flows.len() as u16);
+    let spinning = Spinning::start(processors().0);
+    let mut senders = offer(network, flows, size);
+    std::thread::sleep(WARM_UP);
+    let look = || {
+        let unread = (0..flows.len()).map(|host| network.dropped_by_interface(host)).collect::<Vec<_>>();
+        (sinks.dropped(), unread, Instant::now())
+    };
+    let before = look();
+    std::thread::sleep(SPAN);
+    let after = look();
+    senders.stop();
+    drop(spinning);
+    // What the queues still hold is not the next measurement's.
+    std::thread::sleep(Duration::from_millis(300));
+    let span = (after.2 - before.2).as_secs_f64();
+    let rate = |(after, before): (&u64, &u64)| ((after - before) as f64 / span) as u64;
+    (after.0.iter().zip(&before.0).map(rate).collect(), after.1.iter().zip(&before.1).map(rate).collect())
+}
+
+/// As much of each priority as its sender can offer.
+fn much<const N: usize>(priorities: [u8; N]) -> [(u8, f64); N] {
+    priorities.map(|priority| (priority, EACH))
+}
+
+#[test]
+fn shares_hold_on_taps_when_the_processor_is_the_bottleneck() {
+    if !root_for("shares with a processor that is too slow") {
+        return;
+    }
+    let network = network(CLASSES);
+    for size in [64, 512, 1518] {
+        one_of_three(&format!("{size} bytes"), || {
+            let alone = measure(&network, &much([0, 0, 0]), size).0.iter().sum::<u64>();
+            let (got, unread) = measure(&network, &much([0, 1, 2]), size);
+            let (error, total) = (share_error(&got, &WEIGHTS), got.iter().sum::<u64>());
+            let part = total as f64 / alone as f64;
+            let figures = format!(
+                "{got:?} frames/s, share error {:.2} %, {part:.3} of {alone} frames/s of one class alone, {unread:?} unread",
+                error * 100.0
+            );
+            let verdict = if unread.iter().sum::<u64>() < total / 4 {
+                Err("the senders were the bottleneck".to_owned())
+            } else if error > 0.03 {
+                Err("an error of 3 % is allowed".to_owned())
+            } else if part < 0.7 {
+                Err("0.7 of one class alone is needed".to_owned())
+            } else {
+                Ok(())
+            };
+            (figures, verdict)
+        });
+    }
+}
+
+#[test]
+fn a_strict_class_comes_first_on_taps_when_the_processor_is_the_bottleneck() {
+    if !root_for("a strict class with a processor that is too slow") {
+        return;
+    }
+    let network = network(&format!("{CLASSES}{STRICT}"));
+    // Some 47 000 frames a second, a fifth of what half a processor carries.
+    let mut flows = much([0, 1, 2, 7]);
+    flows[3].1 = 200e6;
+    one_of_three("512 bytes", || {
+        let (got, unread) = measure(&network, &flows, 512);
+        let (error, expected) = (share_error(&got[..3], &WEIGHTS), 200e6 / 8.0 / (512.0 + 20.0));
+        let part = got[3] as f64 / expected;
+        let figures = format!(
+            "{got:?} frames/s, share error {:.2} %, {part:.3} of the strict frames, {unread:?} unread",
+            error * 100.0
+        );
+        let verdict = if part < 0.97 || unread[3] > 0 {
+            Err("all strict frames are to arrive".to_owned())
+        } else if error > 0.03 {
+            Err("an error of 3 % is allowed".to_owned())
+        } else {
+            Ok(())
+        };
+        (figures, verdict)
+    });
+}
