@@ -207,6 +207,11 @@ impl Buffer {
         }
     }
 
+    /// Cells of a frame that is charged.
+    pub(crate) fn cells(&self, id: FrameId) -> u16 {
+        self.frames[id.index()].cells
+    }
+
     /// One copy has left; `true` when it was the last and nobody needs the frame's bytes any more.
     #[inline]
     pub(crate) fn release(&mut self, id: FrameId) -> bool {
