@@ -196,6 +196,11 @@ impl Scheduler {
         Some((port, priority, !self.buffer.group(group).closed))
     }
 
+    /// Whether some gate is closed.
+    pub fn holds_senders(&self) -> bool {
+        self.buffer.has_closed()
+    }
+
     /// Whether anything waits at `port`, paused or not.
     pub fn has_backlog(&self, port: PortId) -> bool {
         self.ports[port.index()].has_backlog()

@@ -45,9 +45,13 @@ pub struct Fdb {
     entries: HashMap<Key, Entry, FixedState>,
     learned: u32,
     per_port: Vec<u32>,
+    static_per_port: Vec<u32>,
     port_limits: Vec<u32>,
     limit: u32,
     ageing: Time,
+    /// Seen again in another period of 2^this time units, an address is worth telling. At most a sixteenth of the ageing
+    /// time.
+    period: u32,
     swept: Time,
     /// Addresses that moved to another port.
     pub moves: u64,
@@ -62,6 +66,8 @@ impl Fdb {
             entries: HashMap::with_hasher(FixedState::with_seed(seed)),
             learned: 0,
             per_port: vec![0; port_limits.len()],
+            static_per_port: vec![0; port_limits.len()],
+            period: ((ageing.0 / 16).max(1)).ilog2(),
             port_limits,
             limit,
             ageing,
@@ -74,35 +80,53 @@ impl Fdb {
     /// Adds an entry that neither ages nor moves.
     pub fn insert_static(&mut self, vid: u16, mac: [u8; 6], port: PortId) {
         self.entries.insert(key(vid, mac), Entry { port, seen: Time::ZERO, is_static: true });
+        self.static_per_port[port.index()] += 1;
     }
 
-    /// `mac` was seen in `vid` at `port`.
-    pub fn learn(&mut self, vid: u16, mac: [u8; 6], port: PortId, now: Time) {
+    /// `mac` was seen in `vid` at `port`. `true`: whoever has a replica has to be told.
+    pub fn learn(&mut self, vid: u16, mac: [u8; 6], port: PortId, now: Time) -> bool {
         match self.entries.entry(key(vid, mac)) {
             std::collections::hash_map::Entry::Occupied(mut entry) => {
                 let entry = entry.get_mut();
                 if entry.is_static {
-                    return;
+                    return false;
                 }
+                let again = (entry.seen.0 ^ now.0) >> self.period != 0;
                 entry.seen = now;
-                if entry.port != port {
+                if entry.port == port {
+                    again
+                } else {
                     self.per_port[entry.port.index()] -= 1;
                     self.per_port[port.index()] += 1;
                     entry.port = port;
                     self.moves += 1;
+                    true
                 }
             }
             std::collections::hash_map::Entry::Vacant(entry) => {
                 if self.learned >= self.limit || self.per_port[port.index()] >= self.port_limits[port.index()]
                 {
                     self.refused += 1;
-                    return;
+                    return false;
                 }
                 entry.insert(Entry { port, seen: now, is_static: false });
                 self.per_port[port.index()] += 1;
                 self.learned += 1;
+                true
             }
         }
+    }
+
+    /// Somebody else has learned that `mac` is in `vid` at `port`, and counts it.
+    pub fn hear(&mut self, vid: u16, mac: [u8; 6], port: PortId, now: Time) {
+        let counted = (self.moves, self.refused);
+        self.learn(vid, mac, port, now);
+        (self.moves, self.refused) = counted;
+    }
+
+    /// Entries at a port.
+    pub fn count(&self, port: PortId) -> u32 {
+        self.per_port[port.index()] + self.static_per_port[port.index()]
     }
 
     /// The port behind which `mac` is.

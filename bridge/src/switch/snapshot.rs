@@ -1,4 +1,5 @@
-//! The switch's part of the state: one moment, in which the books balance.
+//! The switch's part of the state: one moment, in which the books balance. Of several members each tells what it has
+//! counted; `state::merge` puts that together.
 
 use dcbridge_config as config;
 use dcbridge_scheduler::{Backlog, PortId, Priority, Time, Tsa};
@@ -17,6 +18,7 @@ impl Switch {
     pub fn snapshot(&self, now: Time) -> Snapshot {
         let occupancy = self.scheduler.occupancy();
         let bytes = |cells: u32| u64::from(cells) * CELL as u64;
+        let own = self.ports().filter(|&port| self.member.owns(port));
         Snapshot {
             name: self.config.bridge.name.clone(),
             uptime_ns: now.as_nanos(),
@@ -27,7 +29,7 @@ impl Switch {
             },
             ports: self.ports().map(|port| self.port_state(port, now)).collect(),
             fdb: FdbSummary {
-                entries: self.fdb.len() as u64,
+                entries: own.map(|port| u64::from(self.fdb.count(port))).sum(),
                 limit: u64::from(self.config.bridge.fdb_limit),
                 moves: self.fdb.moves,
                 refused: self.fdb.refused,
@@ -78,6 +80,8 @@ impl Switch {
             rx_drops: drops(&books.rx_drops),
             tx_drops: drops(&books.tx_drops),
             queued,
+            handed: books.handed,
+            taken: books.taken,
             priorities,
             classes: self.class_states(port),
             lldp: None,
@@ -155,11 +159,12 @@ impl Switch {
         self.ports().map(|p| self.scheduler.late(p)).fold(Time::ZERO, |a, b| a + b)
     }
 
-    /// The forwarding database as the state shows it.
+    /// The forwarding database as the state shows it: what is behind ports of one's own.
     pub fn fdb_state(&self, now: Time) -> Vec<FdbEntry> {
         self.fdb
             .entries(now)
             .into_iter()
+            .filter(|e| self.member.owns(e.port))
             .map(|e| FdbEntry {
                 mac: e.mac.map(|b| format!("{b:02x}")).join(":"),
                 vlan: e.vid,

@@ -10,6 +10,7 @@ use dcbridge_scheduler::{
 use super::Switch;
 use super::books::PortBooks;
 use super::classify::Classifier;
+use super::crew::{Crew, Member};
 use super::fdb::Fdb;
 use super::flow::{Flow, FlowConfig, Kind};
 use super::forward::Forwarding;
@@ -65,8 +66,19 @@ pub struct Setting {
 }
 
 impl Switch {
-    /// A switch with all its ports down.
+    /// A switch with all its ports down, which owns all of them.
     pub fn new(config: &Arc<config::Config>, arena: &Arena, setting: Setting) -> Switch {
+        Switch::member(config, arena, setting, &Crew::alone(config), 0)
+    }
+
+    /// One member of a switch, with all its ports down.
+    pub fn member(
+        config: &Arc<config::Config>,
+        arena: &Arena,
+        setting: Setting,
+        crew: &Crew,
+        number: usize,
+    ) -> Switch {
         let ports: Vec<PortConfig> = config
             .ports
             .iter()
@@ -76,13 +88,14 @@ impl Switch {
         let limits = config.ports.iter().map(|p| p.fdb_limit.unwrap_or(u32::MAX)).collect();
         let ageing = Time::from_millis(u64::from(config.bridge.ageing_seconds) * 1000);
         let mut fdb = Fdb::new(config.bridge.fdb_limit, limits, ageing, setting.seed);
+        let share = crew.share(number);
         for entry in &config.static_entries {
             if let Some(port) = config.ports.iter().position(|p| p.name == entry.port) {
                 fdb.insert_static(entry.vlan, entry.mac, PortId(port as u16));
             }
         }
         Switch {
-            scheduler: Scheduler::new(&ports, cells, arena.frame_count()),
+            scheduler: Scheduler::with_share(&ports, share, cells, arena.frame_count()),
             classifier: Classifier::new(config),
             forwarding: Forwarding::new(config),
             fdb,
@@ -98,6 +111,7 @@ impl Switch {
             watchdog: config.watchdog.as_ref().map(|w| Watchdog::new(watchdog_config(w), config.ports.len())),
             storms: Vec::new(),
             gates: Vec::new(),
+            member: Member::new(crew, number),
             burst: setting.burst,
             config: config.clone(),
         }

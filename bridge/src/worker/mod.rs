@@ -10,12 +10,19 @@
 //! Descriptors are watched edge by edge: `readable` stays set until a port says that it is drained, so a port whose
 //! ingress is metered can be left alone without waking anybody.
 //!
+//! Several workers share a switch by ports. What one has for a port of another goes by a ring (`peers`), and a turn begins
+//! with what came by the rings.
+//!
 //! What must not enter: opening devices, anything that blocks, formatting.
 
+mod bell;
 mod care;
+mod exchange;
 mod own;
+mod peers;
 mod reaction;
 mod receive;
+mod sync;
 mod sys;
 mod transmit;
 
@@ -39,6 +46,7 @@ use crate::state::{FdbEntry, Snapshot};
 use crate::switch::operation::Operation;
 use crate::switch::watchdog::Storm;
 use crate::switch::{Finding, Switch};
+pub use peers::Peers;
 use reaction::Reaction;
 
 /// Frames or superframes received from a port in a turn.
@@ -66,6 +74,8 @@ const COARSE: Time = Time::from_micros(100);
 const HOUSEKEEPING: Time = Time::from_millis(250);
 /// How long a switch that ends may go on sending what is queued.
 const FAREWELL: Time = Time::from_millis(200);
+/// Most workers of a switch, as the configuration allows.
+const MAX_WORKERS: usize = 16;
 /// Key of the event descriptor; ports have their number.
 const COMMANDS: u64 = u64::MAX;
 
@@ -83,7 +93,9 @@ pub enum Command {
     Neighbors(PortId, Vec<[u8; 6]>),
     /// What DCBX has settled at a port, to hold from the next batch on; answers when it does.
     Operate(PortId, Operation, oneshot::Sender<()>),
-    /// The end; answers the last snapshot.
+    /// Nothing is received any more; answers when what was queued is sent or dropped.
+    Farewell(oneshot::Sender<()>),
+    /// The end, after a farewell; answers the last snapshot.
     Stop(oneshot::Sender<Snapshot>),
 }
 
@@ -146,6 +158,9 @@ pub struct Worker {
     /// Ports whose flow-control frame found the device full.
     delayed: Vec<PortId>,
     reaction: Reaction,
+    peers: Peers,
+    /// Nothing is received any more.
+    leaving: bool,
     /// One clone for each LLDP frame that the control side has not looked at yet.
     handed_over: Arc<()>,
     received: Vec<RxFrame>,
@@ -174,6 +189,10 @@ pub struct Parts {
     pub commands: Receiver<Command>,
     /// Events.
     pub events: mpsc::UnboundedSender<Event>,
+    /// The other workers.
+    pub peers: Peers,
+    /// When time began, for all workers.
+    pub began: Instant,
 }
 
 impl Worker {
@@ -209,7 +228,7 @@ impl Worker {
             wake: parts.wake,
             commands: parts.commands,
             events: parts.events,
-            began: Instant::now(),
+            began: parts.began,
             burst: parts.burst,
             poll: parts.poll,
             scheduling: "normal",
@@ -221,6 +240,8 @@ impl Worker {
             lossless: parts.lossless,
             delayed: Vec::new(),
             reaction: Reaction::default(),
+            peers: parts.peers,
+            leaving: false,
             handed_over: Arc::default(),
             received: Vec::with_capacity(RX_BATCH),
             descs: Vec::with_capacity(TX_BATCH),
@@ -235,9 +256,9 @@ impl Worker {
 
     /// Settles how the calling thread runs, which is to be the worker's. Answers what could not be had: sentences for a
     /// person.
-    pub fn settle_in(&mut self, settings: config::Worker) -> Vec<String> {
+    pub fn settle_in(&mut self, scheduling: config::Scheduling, cpu: Option<u16>) -> Vec<String> {
         let mut missing = Vec::new();
-        let realtime = match settings.scheduling {
+        let realtime = match scheduling {
             config::Scheduling::Auto => self.lossless,
             config::Scheduling::Normal => false,
             config::Scheduling::Realtime => true,
@@ -251,7 +272,7 @@ impl Worker {
                 )),
             }
         }
-        if let Some(cpu) = settings.cpu
+        if let Some(cpu) = cpu
             && let Err(error) = sys::stay_on(usize::from(cpu))
         {
             missing.push(format!("the worker can't stay on processor {cpu}: {error}"));
@@ -264,12 +285,15 @@ impl Worker {
         sys::exact_timers();
         loop {
             self.turns += 1;
-            let busy = self.receive();
+            let more = self.take_in();
+            let busy = self.receive() || more;
+            self.hand_out();
             let busy = self.transmit() || busy;
             let now = self.now();
             self.housekeeping(now);
+            self.hand_out();
             let timeout = if busy || self.looks_on(now) { Duration::ZERO } else { self.next_wake(now) };
-            if self.wait(timeout) && !self.obey() {
+            if self.rest(timeout) && !self.obey() {
                 break;
             }
         }
@@ -353,8 +377,12 @@ impl Worker {
                     self.operate(id, operation);
                     let _ = answer.send(());
                 }
-                Ok(Command::Stop(answer)) => {
+                Ok(Command::Farewell(answer)) => {
                     self.farewell();
+                    let _ = answer.send(());
+                }
+                Ok(Command::Stop(answer)) => {
+                    self.leave();
                     let _ = answer.send(self.snapshot());
                     return false;
                 }
@@ -380,6 +408,8 @@ impl Worker {
                 .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64),
             flow_reaction: self.reaction.buckets.to_vec(),
             flow_reaction_sum_ns: self.reaction.sum_ns,
+            handed: self.peers.handed,
+            waited: self.peers.waited,
         };
         snapshot
     }

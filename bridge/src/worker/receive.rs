@@ -28,7 +28,7 @@ impl Worker {
     /// Whether a port may be read at `now`.
     pub(super) fn may_receive(&self, id: PortId, now: Time) -> bool {
         let slot = &self.slots[id.index()];
-        slot.readable && slot.open_at <= now && (!slot.stops || self.switch.may_read(id))
+        !self.leaving && slot.readable && slot.open_at <= now && (!slot.stops || self.switch.may_read(id))
     }
 
     /// Takes a batch from a port. `false`: there is nothing more, or it may not be read on.
