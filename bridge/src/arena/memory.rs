@@ -198,11 +198,6 @@ impl Foreign {
         self.get(number).map(|adopted| adopted.lease.vnet).unwrap_or_default()
     }
 
-    /// How many are held.
-    pub(super) fn len(&self) -> usize {
-        self.held.len() - self.free.len()
-    }
-
     fn get(&self, number: u32) -> Option<&Adopted> {
         self.held.get(number as usize)?.as_ref()
     }

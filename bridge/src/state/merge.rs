@@ -4,6 +4,11 @@
 use super::{Buffer, Count, Drop, FdbSummary, Port, Snapshot, Worker};
 
 impl Snapshot {
+    /// The workers, one by one.
+    pub fn each_worker(&self) -> &[Worker] {
+        if self.workers.is_empty() { std::slice::from_ref(&self.worker) } else { &self.workers }
+    }
+
     /// Puts together what the workers of a switch tell, at least one; `owner` says whose a port is, by its place.
     pub fn merged(parts: Vec<Snapshot>, owner: impl Fn(usize) -> usize) -> Snapshot {
         let workers: Vec<Worker> = parts.iter().map(|part| part.worker.clone()).collect();

@@ -209,3 +209,64 @@ impl Peers {
         self.door.bell.get_up();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dcbridge_scheduler::PortId;
+    use nix::sys::eventfd::EfdFlags;
+
+    use super::*;
+    use crate::switch::crew::Notice;
+
+    fn number(n: u32) -> Message {
+        Message::Notice(Notice::Address { vid: (n >> 16) as u16, mac: [0; 6], port: PortId(n as u16) })
+    }
+
+    fn pair() -> ([Peers; 2], Vec<Arc<EventFd>>) {
+        let wake = |_| EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK).unwrap();
+        let wakes: Vec<_> = (0..2).map(wake).map(Arc::new).collect();
+        let [a, b] = <[Peers; 2]>::try_from(Peers::join(&wakes)).ok().unwrap();
+        ([a, b], wakes)
+    }
+
+    fn drain(peers: &mut Peers, budget: usize) -> Vec<u32> {
+        let mut budget = [budget; 2];
+        let mut got = Vec::new();
+        while let Some(Message::Notice(Notice::Address { vid, port, .. })) = peers.next_message(&mut budget) {
+            got.push(u32::from(vid) << 16 | u32::from(port.0));
+        }
+        got
+    }
+
+    #[test]
+    fn what_finds_the_ring_full_waits_in_order_and_is_counted() {
+        let ([mut a, mut b], _) = pair();
+        let all = 5 * MESSAGES as u32;
+        (0..all).for_each(|n| a.send(1, number(n)));
+        assert!(a.waits() && a.waited == u64::from(all) - MESSAGES as u64);
+        let mut got = Vec::new();
+        while (got.len() as u32) < all {
+            let some = drain(&mut b, 100);
+            assert!(!some.is_empty() && some.len() <= 100, "the budget binds");
+            got.extend(some);
+            a.ring();
+        }
+        assert!(got.is_sorted() && !a.waits() && !b.has_message());
+    }
+
+    #[test]
+    fn one_who_sleeps_is_woken_once_and_one_who_looks_is_not() {
+        let ([mut a, b], wakes) = pair();
+        a.send(1, number(1));
+        a.ring();
+        assert!(wakes[1].read().is_err(), "it is awake");
+        assert!(!b.lie_down(false), "something has come");
+        let ([mut a, b], wakes) = pair();
+        assert!(b.lie_down(false));
+        for n in 0..10 {
+            a.send(1, number(n));
+            a.ring();
+        }
+        assert_eq!(wakes[1].read(), Ok(1));
+    }
+}

@@ -548,6 +548,9 @@ fn a_link_that_goes_down_loses_its_queue_and_nothing_else() {
     assert!(r.sim.frames_held(node) > 50);
     r.balance();
     r.sim.with((node, PortId(1)), |s, arena, now| s.set_link(PortId(1), false, arena, now));
+    // Another worker's frames take a moment to come back.
+    let soon = r.sim.now() + Time::from_micros(10);
+    r.sim.run_until(soon);
     // One frame is on the line.
     assert!(r.sim.frames_held(node) <= 1);
     r.balance();
