@@ -1,7 +1,7 @@
 //! Starts a switch: opens its ports, gives them to a worker thread, answers the control side.
 //!
 //! ```text
-//! Handle --commands--> worker thread (owns switch, memory, ports)
+//! Handle --commands--> worker threads (each owns its ports, its memory and all tables)
 //!   ^                     |
 //!   +----- supervisor <-- events (device gone, link, loop)
 //!   +--- dcbx <--+        (links, LLDP frames)
@@ -10,6 +10,7 @@
 //! vanishes is opened again when its interface is there again, or when its namespace is another one (a container that
 //! was restarted); an interface that somebody deleted on purpose is not made anew behind his back.
 
+mod commands;
 mod reopen;
 
 use std::hash::{BuildHasher, RandomState};
@@ -25,16 +26,17 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{Mutex, oneshot};
 use tracing::{debug, info, warn};
 
-use crate::arena::Arena;
 use crate::dcbx::{Agency, Identity, Output};
 use crate::edge;
 use crate::port::{self, OpenContext, Opened};
 use crate::port::{Link, OpenError};
 use crate::state::{FdbEntry, Snapshot};
+use crate::switch::crew::Crew;
 use crate::switch::fdb::Learned;
 use crate::switch::watchdog::Storm;
 use crate::switch::{Finding, Setting, Switch};
-use crate::worker::{Clock, Command, Event, Parts, Worker};
+use crate::worker::{Clock, Command, Event, Parts, Peers, Worker};
+use commands::{Commands, Line};
 use reopen::{Home, Lost};
 
 /// How often it is looked whether anybody still holds the switch, and for lost devices.
@@ -67,31 +69,9 @@ type PortOpener = dyn Fn(&PortConfig) -> Result<Opened, OpenError> + Send + Sync
 pub struct Handle {
     config: Arc<Config>,
     commands: Commands,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
     notes: Arc<Vec<(String, String)>>,
     agency: Agency,
-}
-
-/// Where commands go.
-#[derive(Clone)]
-struct Commands {
-    queue: mpsc::Sender<Command>,
-    wake: Arc<EventFd>,
-}
-
-impl Commands {
-    fn send(&self, command: Command) -> Result<(), Error> {
-        self.queue.send(command).map_err(|_| ended())?;
-        // The only failure of this write is a counter that is full: then the worker will wake anyway.
-        let _ = self.wake.write(1);
-        Ok(())
-    }
-
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {
-        let (answer, answered) = oneshot::channel();
-        self.send(command(answer))?;
-        answered.await.map_err(|_| ended())
-    }
 }
 
 impl Handle {
@@ -115,53 +95,20 @@ impl Handle {
         let context = OpenContext::new(&config);
         let opener: Arc<PortOpener> = Arc::new(move |port: &PortConfig| opener(port, &context));
         let config = Arc::new(config);
-        let (queue, commands) = mpsc::channel();
-        let (events, heard) = unbounded_channel();
-        let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-            .map_err(|e| Error(format!("no event descriptor: {e}")))?;
-        let wake = Arc::new(wake);
-        let burst = Time::from_micros(u64::from(config.bridge.stall_budget_us));
-        let arena = Arena::new(config.bridge.buffer_bytes);
         let identity = Identity::of(&config);
-        let seed = RandomState::new().hash_one(0);
-        let switch = Switch::new(&config, &arena, Setting { seed, identity: identity.number, burst });
-        let line_rates = config.ports.iter().map(|p| p.line_rate.map(|r| Rate::from_bits_per_second(r.0)));
-        let parts = Parts {
-            switch,
-            arena,
-            line_rates: line_rates.collect(),
-            lossless: config.traffic_classes.iter().any(|c| c.lossless),
-            burst,
-            poll: config.worker.poll,
-            wake: Arc::clone(&wake),
-            commands,
-            events,
-            clock: Clock::Real(Instant::now()),
-        };
-        let mut worker = Worker::new(parts).map_err(|e| Error(format!("no epoll descriptor: {e}")))?;
-        let settings = config.worker;
-        let thread = std::thread::Builder::new()
-            .name("dcbridge-worker".to_owned())
-            .spawn(move || {
-                for missing in worker.settle_in(settings) {
-                    warn!("{missing}");
-                }
-                worker.run();
-            })
-            .map_err(|e| Error(format!("no thread for the worker: {e}")))?;
-        let commands = Commands { queue, wake };
+        let (commands, threads, heard) = start_workers(&config, &identity)?;
         let agency = Agency::start(&config, identity, carry_out(Arc::clone(&config), commands.clone()));
         let mut homes = vec![None; config.ports.len()];
         let notes = open_all(&config, &opener, &commands, &mut homes).await?;
         let handle = Handle {
             config: Arc::clone(&config),
             commands: commands.clone(),
-            thread: Arc::new(Mutex::new(Some(thread))),
+            threads: Arc::new(Mutex::new(threads)),
             notes: Arc::new(notes),
             agency: agency.clone(),
         };
         // Its commands end with the worker, which ends its events: so this task ends too.
-        let weak = Arc::downgrade(&handle.thread);
+        let weak = Arc::downgrade(&handle.threads);
         let lost = Lost { opener, commands: commands.clone(), homes: Arc::new(Mutex::new(homes)) };
         tokio::spawn(supervise(config, lost, commands, heard, agency, weak));
         Ok(handle)
@@ -182,7 +129,7 @@ impl Handle {
     /// # Errors
     /// When the worker has ended.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
-        let mut snapshot = self.commands.ask(Command::Snapshot).await?;
+        let mut snapshot = self.commands.snapshot().await?;
         for (port, lldp) in snapshot.ports.iter_mut().zip(self.agency.state().await) {
             port.lldp = lldp;
         }
@@ -195,7 +142,7 @@ impl Handle {
     /// # Errors
     /// When the worker has ended.
     pub async fn fdb(&self) -> Result<Vec<FdbEntry>, Error> {
-        let mut learned = self.commands.ask(Command::Fdb).await?;
+        let mut learned = self.commands.fdb().await?;
         learned.sort_unstable_by_key(|e| (e.vid, e.mac));
         let entry = |e: Learned| FdbEntry {
             mac: e.mac.map(|b| format!("{b:02x}")).join(":"),
@@ -214,22 +161,74 @@ impl Handle {
     /// When the worker has ended already.
     pub async fn stop(&self) -> Result<Snapshot, Error> {
         self.agency.goodbye().await;
-        let last = self.commands.ask(Command::Stop).await?;
-        if let Some(thread) = self.thread.lock().await.take()
-            && let Ok(Err(_)) = tokio::task::spawn_blocking(move || thread.join()).await
-        {
-            return Err(Error("the worker ended by a panic: please report this".to_owned()));
+        let last = self.commands.stop().await?;
+        for thread in std::mem::take(&mut *self.threads.lock().await) {
+            if let Ok(Err(_)) = tokio::task::spawn_blocking(move || thread.join()).await {
+                return Err(Error("the worker ended by a panic: please report this".to_owned()));
+            }
         }
         Ok(last)
     }
 }
 
+/// Starts the workers' threads.
+fn start_workers(
+    config: &Arc<Config>,
+    identity: &Identity,
+) -> Result<(Commands, Vec<JoinHandle<()>>, UnboundedReceiver<Event>), Error> {
+    let crew = Crew::of(config);
+    let descriptor = |_| EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
+    let wakes: Result<Vec<_>, _> = (0..crew.members()).map(descriptor).collect();
+    let wakes = wakes.map_err(|e| Error(format!("no event descriptor: {e}")))?;
+    let wakes: Vec<_> = wakes.into_iter().map(Arc::new).collect();
+    let burst = Time::from_micros(u64::from(config.bridge.stall_budget_us));
+    let seed = RandomState::new().hash_one(0);
+    let setting = Setting { seed, identity: identity.number, burst };
+    let (events, heard) = unbounded_channel();
+    let began = Instant::now();
+    let (mut lines, mut threads) = (Vec::new(), Vec::new());
+    for (number, (arena, peers)) in crew.arenas().into_iter().zip(Peers::join(&wakes)).enumerate() {
+        let (queue, commands) = mpsc::channel();
+        let wake = Arc::clone(&wakes[number]);
+        let line_rates = config.ports.iter().map(|p| p.line_rate.map(|r| Rate::from_bits_per_second(r.0)));
+        let parts = Parts {
+            switch: Switch::member(config, &arena, setting, &crew, number),
+            arena,
+            line_rates: line_rates.collect(),
+            lossless: config.traffic_classes.iter().any(|c| c.lossless),
+            burst,
+            poll: config.worker.poll,
+            wake: Arc::clone(&wake),
+            commands,
+            events: events.clone(),
+            peers,
+            clock: Clock::Real(began),
+        };
+        threads.push(start_worker(config, number, crew.members(), parts)?);
+        lines.push(Line { queue, wake });
+    }
+    Ok((Commands::new(lines, crew), threads, heard))
+}
+
+fn start_worker(config: &Config, number: usize, of: usize, parts: Parts) -> Result<JoinHandle<()>, Error> {
+    let (scheduling, cpu) = (config.worker.scheduling, config.worker.cpus.get(number).copied());
+    let mut worker = Worker::new(parts).map_err(|e| Error(format!("no epoll descriptor: {e}")))?;
+    let name = if of == 1 { "dcbridge-worker".to_owned() } else { format!("dcbridge-work{number}") };
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        for missing in worker.settle_in(scheduling, cpu) {
+            warn!("{missing}");
+        }
+        worker.run();
+    });
+    thread.map_err(|e| Error(format!("no thread for the worker: {e}")))
+}
+
 /// Takes to the worker what the agents want.
 fn carry_out(config: Arc<Config>, commands: Commands) -> impl Fn(Output) {
     move |output| {
-        let command = match output {
-            Output::Send(port, frame) => Command::Originate(port, frame),
-            Output::Neighbors(port, macs) => Command::Neighbors(port, macs),
+        let (port, command) = match output {
+            Output::Send(port, frame) => (port, Command::Originate(port, frame)),
+            Output::Neighbors(port, macs) => (port, Command::Neighbors(port, macs)),
             Output::Operate(port, operation) => {
                 let (answer, answered) = oneshot::channel();
                 let (name, asked) = (config.ports[port.index()].name.clone(), Instant::now());
@@ -238,11 +237,11 @@ fn carry_out(config: Arc<Config>, commands: Commands) -> impl Fn(Output) {
                         debug!(port = name, after = ?asked.elapsed(), "the scheduler has what DCBX settled");
                     }
                 });
-                Command::Operate(port, operation, answer)
+                (port, Command::Operate(port, operation, answer))
             }
         };
         // A worker that has ended needs to know nothing more.
-        let _ = commands.send(command);
+        let _ = commands.send(port, command);
     }
 }
 
@@ -259,7 +258,8 @@ async fn open_all(
             reopen::open(port, opener).await.map_err(|e| Error(format!("port {}: {e}", port.name)))?;
         homes[index] = home;
         notes.extend(opened.notes.into_iter().map(|note| (port.name.clone(), note)));
-        commands.send(Command::Attach(PortId(index as u16), opened.port))?;
+        let id = PortId(index as u16);
+        commands.send(id, Command::Attach(id, opened.port))?;
     }
     Ok(notes)
 }
@@ -271,7 +271,7 @@ async fn supervise(
     commands: Commands,
     mut heard: UnboundedReceiver<Event>,
     agency: Agency,
-    alive: std::sync::Weak<Mutex<Option<JoinHandle<()>>>>,
+    alive: std::sync::Weak<Mutex<Vec<JoinHandle<()>>>>,
 ) {
     let mut watch = tokio::time::interval(LOOK);
     loop {
@@ -283,7 +283,7 @@ async fn supervise(
                 }
                 // The last handle is gone without `stop`: nobody can ask any more.
                 agency.goodbye().await;
-                let _ = commands.ask(Command::Stop).await;
+                let _ = commands.stop().await;
                 return;
             }
         };

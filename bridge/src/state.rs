@@ -4,6 +4,7 @@
 //! The control API serves it as JSON, `dcbridge show` prints it, `/metrics` renders it. Nothing here computes.
 
 pub mod lldp;
+mod merge;
 
 use serde::{Deserialize, Serialize};
 
@@ -60,8 +61,11 @@ pub struct Snapshot {
     pub ports: Vec<Port>,
     /// The forwarding database, in figures.
     pub fdb: FdbSummary,
-    /// How the worker fares.
+    /// How the worker fares; where there are several, all of them together.
     pub worker: Worker,
+    /// Each of several workers; empty where there is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<Worker>,
 }
 
 /// The shared buffer.
@@ -109,6 +113,12 @@ pub struct Worker {
     pub flow_reaction: Vec<u64>,
     /// Sum of these times.
     pub flow_reaction_sum_ns: u64,
+    /// Copies that were handed to other workers, whose ports they leave by.
+    #[serde(default)]
+    pub handed: u64,
+    /// Of them and of what else workers tell each other, what had to wait: the other one did not keep up.
+    #[serde(default)]
+    pub waited: u64,
 }
 
 /// Upper bounds of the buckets of `Worker::flow_reaction` but the last, in microseconds.
@@ -158,6 +168,12 @@ pub struct Port {
     pub tx_drops: Vec<Drop>,
     /// Waiting here now, or in the device's hands.
     pub queued: Count,
+    /// Handed to the worker of the port by others, which counts as `queued` until it has taken them.
+    #[serde(skip)]
+    pub handed: Count,
+    /// Taken by the worker of the port.
+    #[serde(skip)]
+    pub taken: Count,
     /// By priority, 0 to 7: arrivals by the priority the switch gave, departures, queues.
     pub priorities: Vec<PriorityState>,
     /// By traffic class, as they hold now.

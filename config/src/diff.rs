@@ -137,7 +137,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes = Vec::new();
     for (section, settings) in [
         ("bridge", bridge_settings(bridge, &new.bridge)),
-        ("worker", worker_settings(*worker, new.worker)),
+        ("worker", worker_settings(worker, &new.worker)),
         ("metrics", metrics_settings(metrics, &new.metrics)),
         ("map", map_settings(maps, &new.maps)),
         ("pfc_watchdog", watchdog_settings(*watchdog, new.watchdog)),
@@ -234,12 +234,15 @@ fn bridge_settings(old: &Bridge, new: &Bridge) -> Vec<Setting> {
     s.0
 }
 
-fn worker_settings(old: Worker, new: Worker) -> Vec<Setting> {
-    let Worker { poll, scheduling, cpu } = old;
+fn worker_settings(old: &Worker, new: &Worker) -> Vec<Setting> {
+    let Worker { threads, poll, scheduling, cpus } = old;
     let mut s = Settings(Vec::new());
+    s.add("threads", threads, new.threads);
     s.add("poll", poll, new.poll);
     s.add("scheduling", scheduling, new.scheduling);
-    s.add("cpu", or(cpu, "any"), or(new.cpu, "any"));
+    let named = |cpus: &[u16]| cpus.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    let named = |cpus: &[u16]| if cpus.is_empty() { "any".to_owned() } else { named(cpus) };
+    s.add("cpu", named(cpus), named(&new.cpus));
     s.0
 }
 

@@ -21,7 +21,9 @@ mod words;
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use diff::{Change, diff};
 pub use model::*;
-pub use plan::{BufferPlan, CELL_BYTES, group_headroom, lossless_capacity, lossless_headroom, port_headroom};
+pub use plan::{
+    BufferPlan, CELL_BYTES, group_headroom, lossless_capacity, lossless_headroom, port_headroom, set_apart,
+};
 pub use reference::{json_schema, reference_markdown};
 pub use render::{render, summary};
 

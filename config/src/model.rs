@@ -68,15 +68,17 @@ pub struct Bridge {
     pub control_socket: PathBuf,
 }
 
-/// How the data path's thread runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// How the data path's threads run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Worker {
+    /// How many there are.
+    pub threads: u8,
     /// What it does when there is nothing to do.
     pub poll: Poll,
     /// Who it lets go first.
     pub scheduling: Scheduling,
-    /// The processor it stays on; `None`: any.
-    pub cpu: Option<u16>,
+    /// The processors that they stay on, thread by thread; those beyond the list run on any.
+    pub cpus: Vec<u16>,
 }
 
 /// What the data path does when there is nothing to do.

@@ -61,6 +61,14 @@ pub fn port_headroom(config: &Config, port: &Port) -> Option<Headroom> {
     (!port.pausing(config.lossless_priorities()).is_empty()).then(|| link_headroom(port))
 }
 
+/// What the lossless priority groups of a port have to themselves, headroom included, in bytes of whole cells.
+pub fn set_apart(config: &Config, port: &Port) -> u64 {
+    let pausing = port.pausing(config.lossless_priorities());
+    let classes = pausing.iter().filter_map(|priority| config.class_of(priority));
+    pausing.len() as u64 * group_headroom(config, port)
+        + classes.map(|class| cells(class.reserved_bytes)).sum::<u64>()
+}
+
 /// The same for a priority that would be lossless at a port, whether one is or not.
 fn link_headroom(port: &Port) -> Headroom {
     let bits_per_second = port.line_rate.unwrap_or(UNLIMITED).0;

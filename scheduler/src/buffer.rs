@@ -207,6 +207,16 @@ impl Buffer {
         }
     }
 
+    /// Whether the gate of some group is closed.
+    pub(crate) fn has_closed(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    /// Cells of a frame that is charged.
+    pub(crate) fn cells(&self, id: FrameId) -> u16 {
+        self.frames[id.index()].cells
+    }
+
     /// One copy has left; `true` when it was the last and nobody needs the frame's bytes any more.
     #[inline]
     pub(crate) fn release(&mut self, id: FrameId) -> bool {

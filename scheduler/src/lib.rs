@@ -15,6 +15,7 @@ mod drr;
 mod ets;
 pub mod headroom;
 pub mod ids;
+mod lending;
 pub mod pfc;
 mod port;
 mod queue;
@@ -29,6 +30,7 @@ use alloc::vec::Vec;
 pub use buffer::GroupUse;
 pub use config::{ClassConfig, ClassTable, GroupConfig, PortConfig, QueueConfig, QueueLimit, Tsa};
 pub use ids::{FrameId, PortId, Priority};
+pub use lending::Loan;
 pub use port::{Backlog, Grant};
 pub use queue::Shape;
 pub use time::{Rate, Time, wire_bytes};
@@ -81,17 +83,26 @@ pub struct Scheduler {
     ports: Vec<Port>,
     slab: Slab,
     buffer: Buffer,
+    /// Copies that may still be lent to other schedulers.
+    lendable: u32,
 }
 
 impl Scheduler {
     /// A scheduler with a buffer of `cells` for frames numbered below `frames`.
     pub fn new(ports: &[PortConfig], cells: u32, frames: usize) -> Scheduler {
+        Scheduler::with_share(ports, cells, cells, frames)
+    }
+
+    /// One of several schedulers of a switch, with its `share` of the buffer of `cells`: it may have all that is in the
+    /// buffer in its queues (see `borrowed`).
+    pub fn with_share(ports: &[PortConfig], share: u32, cells: u32, frames: usize) -> Scheduler {
         let queues = ports.len() * Priority::COUNT;
         Scheduler {
             ports: ports.iter().enumerate().map(|(i, c)| Port::new(PortId(i as u16), c)).collect(),
             // A flood makes several entries of one frame: room for two for each cell.
             slab: Slab::new(2 * cells as usize, queues),
-            buffer: Buffer::new(cells, frames, queues),
+            buffer: Buffer::new(share, frames, queues),
+            lendable: 2 * share,
         }
     }
 
@@ -106,23 +117,29 @@ impl Scheduler {
     /// Why it was refused; nothing was charged then.
     #[inline]
     pub fn enqueue(&mut self, port: PortId, meta: &Meta, now: Time) -> Result<(), Refused> {
-        let egress = &mut self.ports[port.index()];
-        let group = group(meta.ingress, meta.arrival);
-        if egress.is_full(meta.priority, meta.cells, self.buffer.shared_free()) {
-            // What is lossless is limited where it comes in, by pausing its sender (802.1Q 36).
-            let limited_at_ingress =
-                meta.arrival == meta.priority && self.buffer.group_config(group).is_some();
-            if !limited_at_ingress {
-                self.buffer.fits(meta.id, meta.cells, group)?;
-                return Err(Refused::QueueFull);
-            }
-        }
+        self.check_limit(port, meta)?;
         if self.slab.is_exhausted() {
             return Err(Refused::BufferFull);
         }
-        self.buffer.hold(meta.id, meta.cells, group)?;
-        egress.push(&mut self.slab, meta, now);
+        self.buffer.hold(meta.id, meta.cells, group(meta.ingress, meta.arrival))?;
+        self.ports[port.index()].push(&mut self.slab, meta, now);
         Ok(())
+    }
+
+    /// Whether the limit of a queue at `port` lets a copy in.
+    #[inline]
+    fn check_limit(&self, port: PortId, meta: &Meta) -> Result<(), Refused> {
+        let full = self.ports[port.index()].is_full(meta.priority, meta.cells, self.buffer.shared_free());
+        if full && !self.is_limited_at_ingress(meta) {
+            self.buffer.fits(meta.id, meta.cells, group(meta.ingress, meta.arrival))?;
+            return Err(Refused::QueueFull);
+        }
+        Ok(())
+    }
+
+    /// What is lossless is limited where it comes in, by pausing its sender (802.1Q 36), and by no queue.
+    fn is_limited_at_ingress(&self, meta: &Meta) -> bool {
+        meta.arrival == meta.priority && self.group_config(meta.ingress, meta.arrival).is_some()
     }
 
     /// The next piece for `port`, if its line is free and something may go. Each grant whose `last` is set must be
@@ -178,6 +195,11 @@ impl Scheduler {
         let port = PortId(group / Priority::COUNT as u16);
         let priority = Priority::new((group % Priority::COUNT as u16) as u8);
         Some((port, priority, !self.buffer.group(group).closed))
+    }
+
+    /// Whether some gate is closed.
+    pub fn holds_senders(&self) -> bool {
+        self.buffer.has_closed()
     }
 
     /// Whether anything waits at `port`, paused or not.

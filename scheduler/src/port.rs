@@ -62,12 +62,23 @@ struct Queue {
     frames: u64,
     bytes: u64,
     limit: QueueLimit,
+    /// Of `cells`, those of other schedulers' buffers.
+    borrowed: u32,
 }
 
 impl Queue {
-    const EMPTY: Queue =
-        Queue { fifo: Fifo::new(), cells: 0, peak_cells: 0, frames: 0, bytes: 0, limit: QueueLimit::Buffer };
+    const EMPTY: Queue = Queue {
+        fifo: Fifo::new(),
+        cells: 0,
+        peak_cells: 0,
+        frames: 0,
+        bytes: 0,
+        limit: QueueLimit::Buffer,
+        borrowed: 0,
+    };
 }
+
+const _: () = assert!(size_of::<Queue>() == 64);
 
 /// The pauses of one priority.
 #[derive(Clone, Copy, Debug)]
@@ -156,11 +167,39 @@ impl Port {
         self.backlog & !self.paused
     }
 
-    /// Whether `cells` more would be too many for a queue while `free` cells of the buffer are free.
+    /// Whether `cells` more would be too many for a queue while `free` cells of the buffer are free. What is free is
+    /// divided among what was taken of it: a queue's borrowed cells are of other buffers.
     #[inline]
     pub(crate) fn is_full(&self, priority: Priority, cells: u16, free: u32) -> bool {
         let queue = &self.queues[priority.index()];
-        queue.cells.saturating_add(u32::from(cells)) > queue.limit.cells(free)
+        let held = match queue.limit {
+            QueueLimit::Dynamic(_) => queue.cells.saturating_sub(queue.borrowed),
+            QueueLimit::Static(_) | QueueLimit::Buffer => queue.cells,
+        };
+        held.saturating_add(u32::from(cells)) > queue.limit.cells(free)
+    }
+
+    /// Whether `cells` more would be too many for a queue of a fixed length.
+    pub(crate) fn is_over(&self, priority: Priority, cells: u16) -> bool {
+        let queue = &self.queues[priority.index()];
+        let limit = if let QueueLimit::Static(limit) = queue.limit { limit } else { u32::MAX };
+        queue.cells.saturating_add(u32::from(cells)) > limit
+    }
+
+    /// Cells of this buffer are for a queue of this port, which is served elsewhere.
+    pub(crate) fn lend(&mut self, priority: Priority, cells: u16) {
+        self.queues[priority.index()].cells += u32::from(cells);
+    }
+
+    /// They are free again.
+    pub(crate) fn repaid(&mut self, priority: Priority, cells: u16) {
+        self.queues[priority.index()].cells -= u32::from(cells);
+    }
+
+    /// Of the cells in a queue, so many more (or less) are of another buffer.
+    pub(crate) fn set_borrowed(&mut self, priority: Priority, change: i32) {
+        let borrowed = &mut self.queues[priority.index()].borrowed;
+        *borrowed = borrowed.saturating_add_signed(change);
     }
 
     /// Appends to a queue; only while the slab is not exhausted.

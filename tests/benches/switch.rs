@@ -14,5 +14,16 @@ fn frames(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, frames);
+fn crossing(c: &mut Criterion) {
+    let mut group = c.benchmark_group("switch/from one worker to another");
+    group.throughput(Throughput::Elements(1));
+    for len in [60usize, 1514] {
+        let mut load = SwitchLoad::with_workers(len, 2);
+        group.bench_function(BenchmarkId::from_parameter(format!("{} bytes", len + 4)), |b| {
+            b.iter(|| load.step())
+        });
+    }
+}
+
+criterion_group!(benches, frames, crossing);
 criterion_main!(benches);

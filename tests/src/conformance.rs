@@ -179,6 +179,7 @@ pub fn document() -> String {
          `cargo test -p dcbridge-tests --test dcbx -- --test-threads=1`.\n\
          - *not yet*: the switch does not do it, or nobody has tested it.\n\n\
          The lines of PFC and its watchdog are tested at 10, 100 and 400 Gbit/s wherever a rate can matter.\n\n\
+         All that is tested in virtual time is tested with one worker, with two and with four.\n\n\
          `./tests/run` runs both; a line that is listed as passing and fails stops it.\n",
     );
     for (title, lines) in SECTIONS {

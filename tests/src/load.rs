@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dcbridge::arena::Arena;
 use dcbridge::port::{TxDesc, TxOutcome, VnetHeader};
 use dcbridge::sim::frames::Spec;
+use dcbridge::switch::crew::Crew;
 use dcbridge::switch::{Attachment, Setting, Switch};
 use dcbridge_scheduler::{
     ClassTable, FrameId, Meta, PortConfig, PortId, Priority, QueueLimit, Rate, Scheduler, Shape, Time, Tsa,
@@ -90,8 +91,9 @@ impl SchedulerLoad {
 
 /// A switch of 8 classes and known stations.
 pub struct SwitchLoad {
-    switch: Switch,
-    arena: Arena,
+    /// One for each worker.
+    members: Vec<(Switch, Arena)>,
+    crew: Crew,
     frames: Vec<Vec<u8>>,
     next: usize,
     now: Time,
@@ -104,26 +106,41 @@ impl SwitchLoad {
     /// # Panics
     /// When the configuration is wrong.
     pub fn new(len: usize) -> SwitchLoad {
+        SwitchLoad::with_workers(len, 1)
+    }
+
+    /// The same with several workers, so that each frame crosses from one to another. How long a ring and a wake-up take is
+    /// not in it.
+    ///
+    /// # Panics
+    /// When the configuration is wrong.
+    pub fn with_workers(len: usize, threads: u8) -> SwitchLoad {
         let ports: String =
             (0..4).map(|n| format!("[[port]]\nname = \"p{n}\"\nline_rate = \"100Gbit\"\n")).collect();
         let text = format!(
             "[bridge]\nloop_detection = false\n{}\n[defaults]\ntrust = [\"pcp\", \"dscp\"]\n{ports}",
             ets_classes(&[30, 20, 15, 10, 10, 5, 5, 5])
         );
-        let config = Arc::new(config(&text));
-        let mut arena = Arena::new(config.bridge.buffer_bytes);
-        let mut switch = Switch::new(&config, &arena, Setting { seed: 1, identity: 1, burst: Time::ZERO });
-        for port in switch.ports() {
-            switch.attach(port, Attachment::plain(true));
-            switch.set_link(port, true, &mut arena, Time::ZERO);
-        }
+        let mut config = config(&text);
+        config.worker.threads = threads;
+        let config = Arc::new(config);
+        let crew = Crew::of(&config);
+        let setting = Setting { seed: 1, identity: 1, burst: Time::ZERO };
+        let arenas = crew.arenas().into_iter().enumerate();
+        let members = arenas.map(|(n, arena)| (Switch::member(&config, &arena, setting, &crew, n), arena));
         let frames = (0..8u8)
             .map(|priority| {
                 Spec { from: 0, to: Some(1), dscp: priority << 3, len, ..Spec::default() }.udp(1).bytes
             })
             .collect();
-        let mut load =
-            SwitchLoad { switch, arena, frames, next: 0, now: Time::ZERO, descs: Vec::with_capacity(8) };
+        let (members, descs) = (members.collect(), Vec::with_capacity(8));
+        let mut load = SwitchLoad { members, crew, frames, next: 0, now: Time::ZERO, descs };
+        for port in (0..4).map(PortId) {
+            let (switch, arena) = load.owner(port);
+            switch.attach(port, Attachment::plain(true));
+            switch.set_link(port, true, arena, Time::ZERO);
+            load.exchange();
+        }
         // The receiver shows itself.
         let hello = Spec { from: 1, to: Some(0), ..Spec::default() }.udp(1).bytes;
         load.receive(PortId(1), &hello);
@@ -133,17 +150,47 @@ impl SwitchLoad {
         load
     }
 
+    fn owner(&mut self, port: PortId) -> &mut (Switch, Arena) {
+        let number = self.crew.owner(port);
+        &mut self.members[number]
+    }
+
     fn receive(&mut self, port: PortId, bytes: &[u8]) {
-        let id = self.arena.insert(bytes, VnetHeader::default()).expect("memory");
-        self.switch.rx(port, 0, id, &mut self.arena, self.now);
+        let now = self.now;
+        let (switch, arena) = self.owner(port);
+        let id = arena.insert(bytes, VnetHeader::default()).expect("memory");
+        switch.rx(port, 0, id, arena, now);
+        self.exchange();
+    }
+
+    /// Hands over what the members have for each other.
+    fn exchange(&mut self) {
+        if self.members.len() == 1 {
+            return;
+        }
+        for number in 0..self.members.len() {
+            loop {
+                let (switch, arena) = &mut self.members[number];
+                let Some((to, message)) = switch.next_message(arena) else { break };
+                let (switch, arena) = &mut self.members[to];
+                switch.take_message(message, arena, self.now);
+            }
+            while let Some((to, token)) = self.members[number].0.next_token() {
+                let (switch, arena) = &mut self.members[to];
+                switch.take_token(token, arena);
+            }
+        }
     }
 
     fn send(&mut self, port: PortId) -> bool {
         self.descs.clear();
-        let Some(grant) = self.switch.poll(port, &mut self.arena, self.now, &mut self.descs) else {
+        let number = self.crew.owner(port);
+        let (switch, arena) = &mut self.members[number];
+        let Some(grant) = switch.poll(port, arena, self.now, &mut self.descs) else {
             return false;
         };
-        self.switch.settle(port, &grant, TxOutcome::Sent, &mut self.arena);
+        switch.settle(port, &grant, TxOutcome::Sent, arena);
+        self.exchange();
         true
     }
 

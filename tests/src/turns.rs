@@ -13,7 +13,7 @@ use dcbridge::port::{Interest, Link, Port, RxFrame, RxStatus, TxDesc, TxOutcome,
 use dcbridge::sim::frames::Spec;
 use dcbridge::state::Snapshot;
 use dcbridge::switch::{Setting, Switch};
-use dcbridge::worker::{Clock, Command, Parts, Worker};
+use dcbridge::worker::{Clock, Command, Parts, Peers, Worker};
 use dcbridge_config::Poll;
 use dcbridge_scheduler::{PortId, Time};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -106,6 +106,7 @@ impl Turns {
             wake: Arc::clone(&wake),
             commands: queue,
             events: tokio::sync::mpsc::unbounded_channel().0,
+            peers: Peers::none(&wake),
             clock: Clock::Real(Instant::now()),
         };
         let worker = Worker::new(parts).expect("an epoll descriptor");

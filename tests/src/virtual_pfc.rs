@@ -366,7 +366,7 @@ impl State {
 
 /// The switch's own view.
 pub fn snapshot(sim: &Sim, node: NodeId) -> Snapshot {
-    sim.switch(node).snapshot(sim.now())
+    sim.snapshot(node)
 }
 
 /// Frames that a switch says it dropped, by port and reason.

@@ -26,13 +26,25 @@ pub const FLOWS: u16 = 2000;
 /// Most flows that are told apart.
 pub const MAX_FLOWS: usize = 16;
 
-/// A configuration from its text.
+/// How many workers the switches of scenarios have, where it is not the scenario's affair.
+pub const THREADS: &str = "DCBRIDGE_THREADS";
+
+fn threads() -> Option<u8> {
+    std::env::var(THREADS).ok()?.parse().ok()
+}
+
+/// A configuration from its text, with as many workers as [`THREADS`] says.
 ///
 /// # Panics
 /// When it has errors, which are shown.
 pub fn config(text: &str) -> dcbridge_config::Config {
     match dcbridge_config::parse(text, "scenario.toml") {
-        Ok((config, _)) => config,
+        Ok((mut config, _)) => {
+            if let Some(threads) = threads() {
+                config.worker.threads = threads;
+            }
+            config
+        }
         Err(errors) => panic!("{}", dcbridge_config::render(&errors, text, false)),
     }
 }
@@ -276,7 +288,7 @@ impl Rig {
 
     /// The switch's own view.
     pub fn snapshot(&self) -> Snapshot {
-        self.sim.switch(self.node).snapshot(self.sim.now())
+        self.sim.snapshot(self.node)
     }
 }
 

@@ -60,7 +60,12 @@ pub(crate) fn config() -> Config {
             stall_budget_us: 5000,
             control_socket: "/run/dcbridge/br0.sock".into(),
         },
-        worker: dcbridge_config::Worker { poll: Poll::Sleep, scheduling: Scheduling::Auto, cpu: None },
+        worker: dcbridge_config::Worker {
+            threads: 1,
+            poll: Poll::Sleep,
+            scheduling: Scheduling::Auto,
+            cpus: vec![],
+        },
         metrics: Metrics { listen: None },
         watchdog: None,
         lldp: Lldp {
@@ -140,6 +145,7 @@ pub(crate) fn snapshot() -> Snapshot {
             flow_reaction_sum_ns: 23_456,
             ..Worker::default()
         },
+        workers: Vec::new(),
     }
 }
 

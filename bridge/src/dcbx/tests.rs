@@ -47,7 +47,7 @@ impl Net {
     /// All links come up.
     fn up(&mut self) {
         for (node, agents) in &mut self.agents {
-            for port in self.sim.switch(*node).ports() {
+            for port in self.sim.ports(*node) {
                 agents.link(port, true, lldp_time(self.sim.now()));
             }
         }
@@ -61,7 +61,7 @@ impl Net {
             self.sim.run_until(next);
             for (node, agents) in &mut self.agents {
                 let now = lldp_time(self.sim.now());
-                while let Some(heard) = self.sim.with(*node, |switch, _, _| switch.heard()) {
+                while let Some(heard) = self.sim.with((*node, PortId(0)), |switch, _, _| switch.heard()) {
                     agents.frame(heard.port, &heard.bytes, now);
                 }
                 if agents.next_wake().is_some_and(|due| due <= now) {
@@ -79,10 +79,10 @@ impl Net {
                 match output {
                     Output::Send(port, frame) => self.sim.originate((*node, port), &frame),
                     Output::Neighbors(port, macs) => {
-                        self.sim.with(*node, |switch, _, _| switch.set_neighbors(port, &macs));
+                        self.sim.with((*node, port), |switch, _, _| switch.set_neighbors(port, &macs));
                     }
                     Output::Operate(port, operation) => {
-                        self.sim.with(*node, |switch, _, now| switch.operate(port, operation, now));
+                        self.sim.with((*node, port), |switch, _, now| switch.operate(port, operation, now));
                     }
                 }
             }
@@ -90,7 +90,7 @@ impl Net {
     }
 
     fn link(&mut self, node: NodeId, port: PortId, up: bool) {
-        self.sim.with(node, |switch, arena, now| switch.set_link(port, up, arena, now));
+        self.sim.with((node, port), |switch, arena, now| switch.set_link(port, up, arena, now));
         let now = lldp_time(self.sim.now());
         self.agents[node.0].1.link(port, up, now);
         self.carry();
@@ -102,7 +102,7 @@ impl Net {
     }
 
     fn snapshot(&self, node: NodeId) -> Snapshot {
-        self.sim.switch(node).snapshot(self.sim.now())
+        self.sim.snapshot(node)
     }
 
     /// Shares in percent by class number, and the lossless priorities, as the switch has them.

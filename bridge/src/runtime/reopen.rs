@@ -46,7 +46,7 @@ impl Lost {
         let mut said = String::new();
         loop {
             tokio::time::sleep(LOOK).await;
-            if self.commands.ask(Command::Snapshot).await.is_err() {
+            if self.commands.snapshot().await.is_err() {
                 return;
             }
             let before = self.homes.lock().await[id.index()];
@@ -57,7 +57,7 @@ impl Lost {
                 Ok((opened, home)) => {
                     info!(port = port.name, "the device is back");
                     self.homes.lock().await[id.index()] = home;
-                    let _ = self.commands.send(Command::Attach(id, opened.port));
+                    let _ = self.commands.send(id, Command::Attach(id, opened.port));
                     return;
                 }
                 Err(error) if error.0 != said => {

@@ -5,7 +5,11 @@
 //!
 //! A link carries bytes at the sending port's line rate and delivers a frame when its last byte has arrived. Ports
 //! without a line rate deliver at once.
+//!
+//! A switch with several workers has as many members here, in the one thread that there is. What they hand each other
+//! takes its time, which is drawn from the switch's seed: another seed, another interleaving, and the same one again.
 
+mod crossing;
 pub mod deadlock;
 pub mod frames;
 pub mod processor;
@@ -20,7 +24,12 @@ use dcbridge_scheduler::{Grant, PortId, Rate, Time};
 
 use crate::arena::Arena;
 use crate::port::{TxDesc, TxOutcome, VnetHeader};
+use crate::state::Snapshot;
+use crate::switch::crew::Crew;
+use crate::switch::fdb::Learned;
+use crate::switch::forward::PortSet;
 use crate::switch::{Attachment, Finding, Gate, Setting, Switch};
+use crossing::Crossing;
 
 /// A switch of the simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,9 +73,16 @@ enum End {
     Link(At, Time),
 }
 
-struct Node {
+/// One of the workers of a switch.
+struct Member {
     switch: Switch,
     arena: Arena,
+}
+
+struct Node {
+    members: Vec<Member>,
+    crew: Crew,
+    crossing: Crossing,
     rates: Vec<Option<Rate>>,
     ends: Vec<End>,
     /// The instant for which a port's next look is planned.
@@ -85,6 +101,8 @@ enum Event {
     Serve(At),
     Settle(At, Grant),
     Tick(NodeId),
+    /// What was handed over first on this way is there.
+    Cross(NodeId, usize),
 }
 
 struct Entry(Time, u64, Event);
@@ -118,6 +136,14 @@ pub struct Sim {
     descs: Vec<TxDesc>,
 }
 
+impl Node {
+    /// The member that owns a port.
+    fn owner(&mut self, port: PortId) -> &mut Member {
+        let number = self.crew.owner(port);
+        &mut self.members[number]
+    }
+}
+
 impl Sim {
     /// An empty network at time zero.
     pub fn new() -> Sim {
@@ -129,19 +155,21 @@ impl Sim {
         self.now
     }
 
-    /// Adds a switch whose ports all take superframes; `seed` keys its hash and names it in loop probes.
+    /// Adds a switch whose ports all take superframes; `seed` keys its hash, names it in loop probes, and draws how long
+    /// it takes from one of its workers to another.
     pub fn add(&mut self, config: Config, seed: u64) -> NodeId {
         let config = Arc::new(config);
-        let mut arena = Arena::new(config.bridge.buffer_bytes);
-        let mut switch = Switch::new(&config, &arena, Setting { seed, identity: seed, burst: Time::ZERO });
-        for port in switch.ports() {
-            switch.attach(port, Attachment::plain(true));
-            switch.set_link(port, true, &mut arena, self.now);
-        }
-        let id = NodeId(self.nodes.len());
-        self.nodes.push(Node {
-            switch,
+        let crew = Crew::of(&config);
+        let setting = Setting { seed, identity: seed, burst: Time::ZERO };
+        let arenas = crew.arenas().into_iter().enumerate();
+        let members = arenas.map(|(number, arena)| Member {
+            switch: Switch::member(&config, &arena, setting, &crew, number),
             arena,
+        });
+        let mut node = Node {
+            members: members.collect(),
+            crossing: Crossing::new(crew.members(), seed),
+            crew,
             rates: config
                 .ports
                 .iter()
@@ -153,7 +181,16 @@ impl Sim {
             tick: self.now,
             gates: Vec::new(),
             findings: Vec::new(),
-        });
+        };
+        for n in 0..config.ports.len() {
+            let (port, now) = (PortId(n as u16), self.now);
+            let Member { switch, arena } = node.owner(port);
+            switch.attach(port, Attachment::plain(true));
+            switch.set_link(port, true, arena, now);
+        }
+        node.settle(self.now);
+        let id = NodeId(self.nodes.len());
+        self.nodes.push(node);
         self.at(self.now, Event::Tick(id));
         id
     }
@@ -194,14 +231,33 @@ impl Sim {
         self.at(self.now, Event::Arrive(at, packet));
     }
 
-    /// A switch, to look at.
-    pub fn switch(&self, node: NodeId) -> &Switch {
-        &self.nodes[node.0].switch
+    /// The switch of a port, to look at: what it knows of that port and its like.
+    pub fn switch(&self, at: At) -> &Switch {
+        let node = &self.nodes[at.0.0];
+        &node.members[node.crew.owner(at.1)].switch
+    }
+
+    /// All that a switch has counted.
+    pub fn snapshot(&self, node: NodeId) -> Snapshot {
+        let node = &self.nodes[node.0];
+        let parts = node.members.iter().map(|member| member.switch.snapshot(self.now));
+        Snapshot::merged(parts.collect(), |place| node.crew.owner(PortId(place as u16)))
+    }
+
+    /// The forwarding database of a switch, in no order.
+    pub fn fdb(&self, node: NodeId) -> Vec<Learned> {
+        let members = self.nodes[node.0].members.iter();
+        members.flat_map(|member| member.switch.learned(self.now)).collect()
+    }
+
+    /// The ports of a switch.
+    pub fn ports(&self, node: NodeId) -> impl Iterator<Item = PortId> + use<> {
+        (0..self.nodes[node.0].ends.len() as u16).map(PortId)
     }
 
     /// Frames that a switch holds in memory.
     pub fn frames_held(&self, node: NodeId) -> usize {
-        self.nodes[node.0].arena.in_use()
+        self.nodes[node.0].members.iter().map(|member| member.arena.in_use()).sum()
     }
 
     /// What loop detection found at a switch so far.
@@ -214,12 +270,12 @@ impl Sim {
         &self.nodes[node.0].gates
     }
 
-    /// Changes a switch from outside: pauses, links, configuration.
-    pub fn with<T>(&mut self, node: NodeId, change: impl FnOnce(&mut Switch, &mut Arena, Time) -> T) -> T {
+    /// Changes a port from outside: pauses, links, configuration.
+    pub fn with<T>(&mut self, at: At, change: impl FnOnce(&mut Switch, &mut Arena, Time) -> T) -> T {
         let now = self.now;
-        let n = &mut self.nodes[node.0];
-        let result = change(&mut n.switch, &mut n.arena, now);
-        self.after(node);
+        let member = self.nodes[at.0.0].owner(at.1);
+        let result = change(&mut member.switch, &mut member.arena, now);
+        self.after(at.0);
         result
     }
 
@@ -252,11 +308,15 @@ impl Sim {
             }
             Event::Serve(at) => self.serve(at),
             Event::Settle(at, grant) => {
-                let node = &mut self.nodes[at.0.0];
-                node.switch.settle(at.1, &grant, TxOutcome::Sent, &mut node.arena);
+                let Member { switch, arena } = self.nodes[at.0.0].owner(at.1);
+                switch.settle(at.1, &grant, TxOutcome::Sent, arena);
                 self.after(at.0);
             }
             Event::Tick(id) => self.tick(id),
+            Event::Cross(id, way) => {
+                self.nodes[id.0].arrive(way, self.now);
+                self.after(id);
+            }
         }
     }
 
@@ -266,7 +326,9 @@ impl Sim {
             // An earlier one was planned after this.
             return;
         }
-        node.switch.tick(&mut node.arena, self.now);
+        for Member { switch, arena } in &mut node.members {
+            switch.tick(arena, self.now);
+        }
         node.tick = Time::NEVER;
         self.after(id);
     }
@@ -275,7 +337,8 @@ impl Sim {
     fn plan_tick(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
         let latest = self.now + Time::from_millis(1_000);
-        let due = node.switch.next_tick().map_or(latest, |t| t.min(latest)).max(self.now + Time(1));
+        let due = node.members.iter().filter_map(|member| member.switch.next_tick());
+        let due = due.min().map_or(latest, |t| t.min(latest)).max(self.now + Time(1));
         if due < node.tick {
             node.tick = due;
             self.at(due, Event::Tick(id));
@@ -283,26 +346,36 @@ impl Sim {
     }
 
     fn arrive(&mut self, at: At, packet: &Packet) {
-        let node = &mut self.nodes[at.0.0];
-        match node.arena.insert(&packet.bytes, packet.vnet) {
-            Some(id) => node.switch.rx(at.1, 0, id, &mut node.arena, self.now),
-            None => node.switch.rx_lost(at.1, 1),
+        let now = self.now;
+        let Member { switch, arena } = self.nodes[at.0.0].owner(at.1);
+        match arena.insert(&packet.bytes, packet.vnet) {
+            Some(id) => switch.rx(at.1, 0, id, arena, now),
+            None => switch.rx_lost(at.1, 1),
         }
         self.after(at.0);
     }
 
     /// A switch was touched: some of its ports may have something to send.
     fn after(&mut self, id: NodeId) {
-        let node = &mut self.nodes[id.0];
-        node.findings.extend(node.switch.findings());
         let now = self.now;
-        node.gates.extend(node.switch.gates().map(|gate| (now, gate)));
-        while let Some(port) = self.nodes[id.0].switch.urgent() {
-            self.flow((id, port));
+        for number in 0..self.nodes[id.0].members.len() {
+            let node = &mut self.nodes[id.0];
+            let Member { switch, .. } = &mut node.members[number];
+            node.findings.extend(switch.findings());
+            node.gates.extend(switch.gates().map(|gate| (now, gate)));
+            while let Some(port) = self.nodes[id.0].members[number].switch.urgent() {
+                self.flow((id, port));
+            }
+        }
+        for (delay, way) in self.nodes[id.0].hand_over() {
+            self.at(now + delay, Event::Cross(id, way));
         }
         self.plan_tick(id);
-        self.nodes[id.0].switch.forget_empty();
-        for port in self.nodes[id.0].switch.waiting().iter() {
+        let waiting = self.nodes[id.0].members.iter_mut().flat_map(|Member { switch, .. }| {
+            switch.forget_empty();
+            switch.waiting().iter()
+        });
+        for port in waiting.collect::<PortSet>().iter() {
             self.plan((id, port));
         }
     }
@@ -310,15 +383,16 @@ impl Sim {
     /// Sends a flow-control frame, as soon as what is on the line has ended.
     fn flow(&mut self, at: At) {
         let (node_id, port) = at;
-        let node = &mut self.nodes[node_id.0];
-        let Some(frame) = node.switch.flow_frame(port, self.now) else { return };
+        let now = self.now;
+        let Member { switch, .. } = self.nodes[node_id.0].owner(port);
+        let Some(frame) = switch.flow_frame(port, now) else { return };
         self.send_urgent(at, &frame);
     }
 
     /// Sends a frame of a switch's own, ahead of all data.
     pub fn originate(&mut self, at: At, frame: &[u8]) {
         let now = self.now;
-        self.nodes[at.0.0].switch.urgent_frame(at.1, frame.len(), now);
+        self.nodes[at.0.0].owner(at.1).switch.urgent_frame(at.1, frame.len(), now);
         self.send_urgent(at, frame);
         self.after(at.0);
     }
@@ -327,7 +401,7 @@ impl Sim {
     fn send_urgent(&mut self, at: At, frame: &[u8]) {
         let (node_id, port) = at;
         let node = &mut self.nodes[node_id.0];
-        node.switch.urgent_sent(port, frame.len(), TxOutcome::Sent);
+        node.owner(port).switch.urgent_sent(port, frame.len(), TxOutcome::Sent);
         let wire = u64::from(dcbridge_scheduler::wire_bytes(frame.len() as u32));
         let duration = node.rates[port.index()].map_or(Time::ZERO, |r| r.time_of(wire));
         let sent = node.busy[port.index()].max(self.now) + duration;
@@ -347,7 +421,7 @@ impl Sim {
     /// Plans the next look at a port, unless an earlier one is planned.
     fn plan(&mut self, at: At) {
         let node = &mut self.nodes[at.0.0];
-        if let Some(wake) = node.switch.next_tx(at.1) {
+        if let Some(wake) = node.owner(at.1).switch.next_tx(at.1) {
             let wake = wake.max(self.now).max(node.busy[at.1.index()]);
             let planned = &mut node.planned[at.1.index()];
             if wake < *planned || *planned < self.now {
@@ -372,7 +446,8 @@ impl Sim {
         loop {
             let node = &mut self.nodes[node_id.0];
             self.descs.clear();
-            let Some(grant) = node.switch.poll(port, &mut node.arena, self.now, &mut self.descs) else {
+            let member = &mut node.members[node.crew.owner(port)];
+            let Some(grant) = member.switch.poll(port, &mut member.arena, self.now, &mut self.descs) else {
                 break;
             };
             let Some(desc) = self.descs.pop() else { break };
@@ -380,9 +455,9 @@ impl Sim {
             let sent = self.now + duration;
             node.busy[port.index()] = sent;
             if let End::Meter(meter) = &mut node.ends[port.index()] {
-                meter(sent, &desc, &node.arena);
+                meter(sent, &desc, &member.arena);
             } else {
-                let packet = packet(&node.arena, &desc);
+                let packet = packet(&member.arena, &desc);
                 self.deliver(at, sent, packet);
             }
             self.at(sent, Event::Settle(at, grant));

@@ -20,7 +20,7 @@ use crate::arena::Arena;
 use crate::port::{Interest, Link, Port, RxFrame, RxStatus, TxDesc, TxOutcome};
 use crate::state::Snapshot;
 use crate::switch::{Setting, Switch};
-use crate::worker::{Clock, Command, Parts, Worker};
+use crate::worker::{Clock, Command, Parts, Peers, Worker};
 
 /// What the processor's time goes to.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +80,7 @@ impl Processor {
             commands: queue,
             // What the worker tells is for nobody: it goes on all the same.
             events: tokio::sync::mpsc::unbounded_channel().0,
+            peers: Peers::none(&wake),
             clock: Clock::Virtual(Arc::clone(&clock)),
         };
         let worker = Worker::new(parts)?;

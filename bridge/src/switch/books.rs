@@ -3,7 +3,7 @@
 //! They balance at any time, in units and in frames, for the switch as a whole:
 //! `rx + originated + copies = tx + rx_drops + tx_drops + consumed + queued`.
 
-use dcbridge_scheduler::Priority;
+use dcbridge_scheduler::{Priority, Refused};
 
 use crate::state::{Count, Drop};
 
@@ -60,6 +60,16 @@ reasons! {
     Flushed "flushed" "Was queued when the port went down or the switch ended.",
 }
 
+impl From<Refused> for Reason {
+    fn from(refused: Refused) -> Reason {
+        match refused {
+            Refused::QueueFull => Reason::QueueFull,
+            Refused::BufferFull => Reason::BufferFull,
+            Refused::HeadroomFull => Reason::HeadroomFull,
+        }
+    }
+}
+
 /// How many reasons there are.
 pub const REASONS: usize = Reason::ALL.len();
 
@@ -85,6 +95,10 @@ pub struct PortBooks {
     pub tx: Count,
     /// Handed to the device, which has not answered yet.
     pub in_flight: Count,
+    /// Copies that were to leave here, handed to the worker that owns the port.
+    pub handed: Count,
+    /// Copies that the port's owner took from other workers. Those between two workers are the difference, and queued.
+    pub taken: Count,
     /// Used up by the switch itself.
     pub consumed: Count,
     /// Made by the switch itself, to leave here.
@@ -112,6 +126,8 @@ impl PortBooks {
             rx_wire: 0,
             tx: zero,
             in_flight: zero,
+            handed: zero,
+            taken: zero,
             consumed: zero,
             originated: zero,
             copies: zero,

@@ -48,16 +48,21 @@ impl Switch {
         books.priorities[grant.priority.index()].tx.add(count);
         books.class_tx[usize::from(grant.class)].add(count);
         books.class_wire[usize::from(grant.class)] += u64::from(grant.wire);
-        self.release(grant, arena);
+        self.release(port, grant, arena);
     }
 
     pub(super) fn lose(&mut self, port: PortId, grant: &Grant, reason: Reason, arena: &mut Arena) {
         self.books[port.index()].dropped_out(reason, grant.priority, piece(grant));
-        self.release(grant, arena);
+        self.release(port, grant, arena);
     }
 
-    pub(super) fn release(&mut self, grant: &Grant, arena: &mut Arena) {
-        if grant.last && self.scheduler.sent(grant.id) {
+    fn release(&mut self, port: PortId, grant: &Grant, arena: &mut Arena) {
+        if !grant.last {
+            return;
+        }
+        if arena.is_adopted(grant.id) {
+            self.return_lease(port, grant, arena);
+        } else if self.scheduler.sent(grant.id) {
             arena.free(grant.id);
             self.take_gates();
         }

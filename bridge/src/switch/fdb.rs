@@ -39,23 +39,33 @@ pub struct Learned {
     pub age: Time,
 }
 
-/// What is learned at a port.
+/// What is known at a port.
 #[derive(Clone, Copy)]
 struct PortState {
+    /// From the configuration.
+    fixed: u32,
     learned: u32,
     limit: u32,
     /// How often it was flushed.
     flushes: u32,
 }
 
+impl PortState {
+    fn new(limit: u32) -> PortState {
+        PortState { fixed: 0, learned: 0, limit, flushes: 0 }
+    }
+}
+
 /// The forwarding database.
 pub struct Fdb {
     table: Table,
     learned: u32,
-    fixed: u32,
     ports: Vec<PortState>,
     limit: u32,
     ageing: Time,
+    /// Seen again in another period of 2^this time units, an address is worth telling. At most a sixteenth of the ageing
+    /// time.
+    period: u32,
     /// Until when the table was swept, and the place at which to go on.
     swept: Time,
     at: usize,
@@ -72,8 +82,8 @@ impl Fdb {
         Fdb {
             table: Table::new(limit as usize + fixed, seed),
             learned: 0,
-            fixed: 0,
-            ports: port_limits.into_iter().map(|limit| PortState { learned: 0, limit, flushes: 0 }).collect(),
+            ports: port_limits.into_iter().map(PortState::new).collect(),
+            period: (ageing.0 / 16).max(1).ilog2(),
             limit,
             ageing,
             swept: Time::ZERO,
@@ -85,10 +95,10 @@ impl Fdb {
 
     /// Adds an entry that neither ages nor moves.
     pub fn insert_static(&mut self, vid: u16, mac: [u8; 6], port: PortId) {
-        let before = self.table.len();
         let entry = Entry { port, seen: Time::ZERO, is_static: true, flushes: 0 };
+        let before = self.table.len();
         self.table.put(key(vid, mac), &entry);
-        self.fixed += (self.table.len() - before) as u32;
+        self.ports[port.index()].fixed += (self.table.len() - before) as u32;
     }
 
     /// Whether an entry was learned before its port was flushed: then it is none.
@@ -100,28 +110,31 @@ impl Fdb {
         self.table.find(key).filter(|entry| !Fdb::is_flushed(&self.ports, entry))
     }
 
-    /// `mac` was seen in `vid` at `port`.
-    pub fn learn(&mut self, vid: u16, mac: [u8; 6], port: PortId, now: Time) {
+    /// `mac` was seen in `vid` at `port`. `true`: whoever has a replica has to be told.
+    pub fn learn(&mut self, vid: u16, mac: [u8; 6], port: PortId, now: Time) -> bool {
         let key = key(vid, mac);
         let here = self.ports[port.index()];
-        match self.find(key) {
-            Some(entry) if entry.is_static => return,
+        let news = match self.find(key) {
+            Some(entry) if entry.is_static => return false,
             Some(entry) if entry.port != port => {
                 self.ports[entry.port.index()].learned -= 1;
                 self.ports[port.index()].learned += 1;
                 self.moves += 1;
+                true
             }
-            Some(_) => {}
+            Some(entry) => (entry.seen.0 ^ now.0) >> self.period != 0,
             None => {
                 if self.learned >= self.limit || here.learned >= here.limit || !self.has_room(now) {
                     self.refused += 1;
-                    return;
+                    return false;
                 }
                 self.ports[port.index()].learned += 1;
                 self.learned += 1;
+                true
             }
-        }
+        };
         self.table.put(key, &Entry { port, seen: now, is_static: false, flushes: here.flushes });
+        news
     }
 
     /// Whether there is a place for one more; what was flushed may still be there.
@@ -130,6 +143,19 @@ impl Fdb {
             self.sweep(MAKE_ROOM, now);
         }
         !self.table.is_crowded()
+    }
+
+    /// Somebody else has learned that `mac` is in `vid` at `port`, and counts it.
+    pub fn hear(&mut self, vid: u16, mac: [u8; 6], port: PortId, now: Time) {
+        let counted = (self.moves, self.refused);
+        self.learn(vid, mac, port, now);
+        (self.moves, self.refused) = counted;
+    }
+
+    /// Entries at a port.
+    pub fn count(&self, port: PortId) -> u32 {
+        let PortState { learned, fixed, .. } = self.ports[port.index()];
+        learned + fixed
     }
 
     /// The port behind which `mac` is.
@@ -175,7 +201,7 @@ impl Fdb {
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        (self.learned + self.fixed) as usize
+        self.ports.iter().map(|port| (port.learned + port.fixed) as usize).sum()
     }
 
     /// Whether there is none.

@@ -1,14 +1,14 @@
 //! A frame's way in, as one straight line: parse, control, VLAN, classify, learn and look up, admit.
 
 use dcbridge_scheduler::Time;
-use dcbridge_scheduler::{FrameId, Meta, PortId, Priority, Refused, wire_bytes};
+use dcbridge_scheduler::{FrameId, Meta, PortId, Priority, wire_bytes};
 
 use super::Switch;
 use super::books::{Reason, unit};
 use super::classify::Classified;
 use super::control::{self, Control};
+use super::crew::Notice;
 use super::forward::{Destination, PortSet};
-use super::loops::Heard;
 use super::parse::{self, ETHERNET, Frame};
 use super::rewrite::{self, Remembered};
 use crate::arena::{self, Arena};
@@ -76,11 +76,10 @@ impl Switch {
                 Some(Ok(()))
             }
             Control::Probe => {
-                match self.loops.heard(port, payload, now) {
-                    Heard::Foreign => return None,
-                    Heard::Known => {}
-                    Heard::New(finding) => self.found(finding),
-                }
+                // Another switch's is forwarded like anything else.
+                let from = self.loops.sender(payload)?;
+                self.member.tell(Notice::Probe { from, by: port });
+                self.probe_seen(from, port, now);
                 Some(Ok(()))
             }
         }
@@ -103,7 +102,9 @@ impl Switch {
         if self.drops_in(port, class.arrival) {
             return Err(Reason::Watchdog);
         }
-        self.fdb.learn(vid, frame.src, port, now);
+        if self.fdb.learn(vid, frame.src, port, now) {
+            self.member.tell(Notice::Address { vid, mac: frame.src, port });
+        }
         let to = self.forwarding.destination(&self.fdb, port, vid, frame.dst, now)?;
         let wire = frame.shape.wire(0, frame.shape.segs);
         if matches!(to, Destination::Flood(_)) && !self.forwarding.may_flood(port, wire, now) {
@@ -167,13 +168,13 @@ impl Switch {
                 Some(Reason::Watchdog)
             } else {
                 let copy = Meta { shape: grown, ..*meta };
-                let offered = self.scheduler.enqueue(to, &copy, now);
-                self.arrivals.add(to, meta.priority, count.bytes, offered.is_ok());
-                offered.err().map(|refused| match refused {
-                    Refused::QueueFull => Reason::QueueFull,
-                    Refused::BufferFull => Reason::BufferFull,
-                    Refused::HeadroomFull => Reason::HeadroomFull,
-                })
+                let admitted = if self.member.owns(to) {
+                    self.scheduler.enqueue(to, &copy, now)
+                } else {
+                    self.hand_over(to, &copy)
+                };
+                self.arrivals.add(to, meta.priority, count.bytes, admitted.is_ok());
+                admitted.err().map(Reason::from)
             };
             match refused {
                 None => {

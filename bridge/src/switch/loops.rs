@@ -32,17 +32,6 @@ pub enum Finding {
     Released(PortId),
 }
 
-/// What a probe tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// Another switch's, to be forwarded like anything else.
-    Foreign,
-    /// Our own, of a loop that is known (or nobody asked).
-    Known,
-    /// Our own: a loop.
-    New(Finding),
-}
-
 #[derive(Clone, Copy)]
 struct Hold {
     until: Time,
@@ -68,12 +57,18 @@ impl Loops {
         Loops { enabled, id, hold, next: vec![None; ports], held: vec![None; ports], wake: None }
     }
 
-    /// The link of a port came up or went down.
-    pub fn set_up(&mut self, port: PortId, up: bool, now: Time) {
+    /// The link of a port that one probes came up, or went down.
+    pub fn begin(&mut self, port: PortId, up: bool, now: Time) {
         self.next[port.index()] = (up && self.enabled).then_some(now);
         if !up {
-            self.held[port.index()] = None;
+            self.forget(port);
         }
+        self.plan();
+    }
+
+    /// A port is not held any more, whatever was heard.
+    pub fn forget(&mut self, port: PortId) {
+        self.held[port.index()] = None;
         self.plan();
     }
 
@@ -128,7 +123,7 @@ impl Loops {
     }
 
     /// The port that sent a probe, if it is one of ours; `payload` is what follows the ethertype.
-    fn sender(&self, payload: &[u8]) -> Option<PortId> {
+    pub fn sender(&self, payload: &[u8]) -> Option<PortId> {
         let (magic, rest) = payload.split_first_chunk::<4>()?;
         let (id, rest) = rest.split_first_chunk::<8>()?;
         let port = u16::from_be_bytes(*rest.first_chunk::<2>()?);
@@ -136,18 +131,17 @@ impl Loops {
             .then_some(PortId(port))
     }
 
-    /// A probe came by a port.
-    pub fn heard(&mut self, by: PortId, payload: &[u8], now: Time) -> Heard {
-        let Some(from) = self.sender(payload) else { return Heard::Foreign };
+    /// A probe that left by `from` came back by a port. Answers what was not known before.
+    pub fn seen(&mut self, from: PortId, by: PortId, now: Time) -> Option<Finding> {
         if !self.enabled {
-            return Heard::Known;
+            return None;
         }
         let held = from.max(by);
         let hold = &mut self.held[held.index()];
         let is_new = hold.is_none();
         *hold = Some(Hold { until: now + self.hold, from, by });
         self.plan();
-        if is_new { Heard::New(Finding::Held { held, from, by }) } else { Heard::Known }
+        is_new.then_some(Finding::Held { held, from, by })
     }
 
     /// The loop for which a port is held: where a probe left and where it came back.

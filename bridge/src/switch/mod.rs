@@ -12,6 +12,7 @@ pub mod books;
 mod checksum;
 pub mod classify;
 mod control;
+pub mod crew;
 mod egress;
 pub mod fdb;
 pub mod flow;
@@ -39,6 +40,7 @@ use arrivals::Arrivals;
 pub use arrivals::Arrived;
 use books::{PortBooks, unit};
 use classify::Classifier;
+use crew::{Member, Notice};
 use fdb::Fdb;
 use flow::Flow;
 use forward::{Forwarding, PortSet};
@@ -77,6 +79,7 @@ pub struct Switch {
     watchdog: Option<Watchdog>,
     storms: Vec<Storm>,
     gates: Vec<Gate>,
+    member: Member,
     burst: Time,
 }
 
@@ -97,16 +100,25 @@ impl Switch {
         if self.forwarding.is_up(port) == up {
             return;
         }
-        self.forwarding.set_up(port, up);
-        self.forwarding.set_held(port, false);
-        self.loops.set_up(port, up, now);
+        self.link_changed(port, up);
+        self.loops.begin(port, up, now);
         self.flow.set_up(port, up);
         if !up {
             for priority in Priority::all() {
                 self.scheduler.resume(port, priority, now);
             }
-            self.fdb.flush_port(port);
             self.flush(port, arena);
+        }
+        self.member.tell(Notice::Link(port, up));
+    }
+
+    /// What every member makes of a link that came up or went down.
+    pub(super) fn link_changed(&mut self, port: PortId, up: bool) {
+        self.forwarding.set_up(port, up);
+        self.forwarding.set_held(port, false);
+        if !up {
+            self.loops.forget(port);
+            self.fdb.flush_port(port);
         }
     }
 
@@ -133,14 +145,28 @@ impl Switch {
     }
 
     pub(super) fn found(&mut self, finding: Finding) {
-        match finding {
+        let port = match finding {
             Finding::Held { held, .. } => {
                 self.forwarding.set_held(held, true);
                 self.fdb.flush_port(held);
+                held
             }
-            Finding::Released(port) => self.forwarding.set_held(port, false),
+            Finding::Released(port) => {
+                self.forwarding.set_held(port, false);
+                port
+            }
+        };
+        // All members find it, and one tells.
+        if self.member.owns(port) {
+            self.findings.push(finding);
         }
-        self.findings.push(finding);
+    }
+
+    /// A probe that left by a port of the switch came back by another, whoever owns them.
+    pub(super) fn probe_seen(&mut self, from: PortId, by: PortId, now: Time) {
+        if let Some(finding) = self.loops.seen(from, by, now) {
+            self.found(finding);
+        }
     }
 
     /// Queues a frame of the switch's own.

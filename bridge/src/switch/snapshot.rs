@@ -1,10 +1,12 @@
-//! The switch's part of the state: one moment, in which the books balance.
+//! The switch's part of the state: one moment, in which the books balance. Of several members each tells what it has
+//! counted; `state::merge` puts that together.
 
 use dcbridge_config as config;
 use dcbridge_scheduler::{Backlog, PortId, Priority, Time, Tsa};
 
 use super::Switch;
 use super::books::{PortBooks, drops};
+use super::fdb::Learned;
 use super::flow::Kind;
 use crate::arena::CELL;
 use crate::port::Guarantee;
@@ -17,6 +19,7 @@ impl Switch {
     pub fn snapshot(&self, now: Time) -> Snapshot {
         let occupancy = self.scheduler.occupancy();
         let bytes = |cells: u32| u64::from(cells) * CELL as u64;
+        let own = self.ports().filter(|&port| self.member.owns(port));
         Snapshot {
             name: self.config.bridge.name.clone(),
             uptime_ns: now.as_nanos(),
@@ -27,7 +30,7 @@ impl Switch {
             },
             ports: self.ports().map(|port| self.port_state(port, now)).collect(),
             fdb: FdbSummary {
-                entries: self.fdb.len() as u64,
+                entries: own.map(|port| u64::from(self.fdb.count(port))).sum(),
                 limit: u64::from(self.config.bridge.fdb_limit),
                 moves: self.fdb.moves,
                 refused: self.fdb.refused,
@@ -78,6 +81,8 @@ impl Switch {
             rx_drops: drops(&books.rx_drops),
             tx_drops: drops(&books.tx_drops),
             queued,
+            handed: books.handed,
+            taken: books.taken,
             priorities,
             classes: self.class_states(port),
             lldp: None,
@@ -153,6 +158,13 @@ impl Switch {
     /// Line time that ports lost by being served late.
     pub fn late(&self) -> Time {
         self.ports().map(|p| self.scheduler.late(p)).fold(Time::ZERO, |a, b| a + b)
+    }
+
+    /// What is known to be behind ports of one's own, in no order.
+    pub fn learned(&self, now: Time) -> Vec<Learned> {
+        let mut learned = self.fdb.entries(now);
+        learned.retain(|entry| self.member.owns(entry.port));
+        learned
     }
 }
 

@@ -11,6 +11,7 @@ use super::Switch;
 use super::arrivals::Arrivals;
 use super::books::PortBooks;
 use super::classify::Classifier;
+use super::crew::{Crew, Member};
 use super::fdb::Fdb;
 use super::flow::{Flow, FlowConfig, Kind};
 use super::forward::{Forwarding, PortSet};
@@ -66,8 +67,19 @@ pub struct Setting {
 }
 
 impl Switch {
-    /// A switch with all its ports down.
+    /// A switch with all its ports down, which owns all of them.
     pub fn new(config: &Arc<config::Config>, arena: &Arena, setting: Setting) -> Switch {
+        Switch::member(config, arena, setting, &Crew::alone(config), 0)
+    }
+
+    /// One member of a switch, with all its ports down.
+    pub fn member(
+        config: &Arc<config::Config>,
+        arena: &Arena,
+        setting: Setting,
+        crew: &Crew,
+        number: usize,
+    ) -> Switch {
         let ports: Vec<PortConfig> = config
             .ports
             .iter()
@@ -78,13 +90,14 @@ impl Switch {
         let ageing = Time::from_millis(u64::from(config.bridge.ageing_seconds) * 1000);
         let mut fdb =
             Fdb::new(config.bridge.fdb_limit, limits, config.static_entries.len(), ageing, setting.seed);
+        let share = crew.share(number);
         for entry in &config.static_entries {
             if let Some(port) = config.ports.iter().position(|p| p.name == entry.port) {
                 fdb.insert_static(entry.vlan, entry.mac, PortId(port as u16));
             }
         }
         Switch {
-            scheduler: Scheduler::new(&ports, cells, arena.frame_count()),
+            scheduler: Scheduler::with_share(&ports, share, cells, arena.frame_count()),
             classifier: Classifier::new(config),
             forwarding: Forwarding::new(config),
             fdb,
@@ -102,6 +115,7 @@ impl Switch {
             waiting: PortSet::EMPTY,
             arrivals: Arrivals::new(config.ports.len()),
             gates: Vec::new(),
+            member: Member::new(crew, number),
             burst: setting.burst,
             config: config.clone(),
         }

@@ -13,13 +13,20 @@
 //! A turn costs what there is to do, not what there are ports: it looks at those that can be read, at those where
 //! something waits, and at no others. Only housekeeping, four times a second, asks all of them.
 //!
+//! Several workers share a switch by ports. What one has for a port of another goes by a ring (`peers`), and a turn begins
+//! with what came by the rings.
+//!
 //! What must not enter: opening devices, anything that blocks, formatting.
 
+mod bell;
 mod care;
+mod exchange;
 mod own;
 mod pace;
+mod peers;
 mod reaction;
 mod receive;
+mod sync;
 mod sys;
 mod transmit;
 
@@ -47,6 +54,7 @@ use crate::switch::operation::Operation;
 use crate::switch::watchdog::Storm;
 use crate::switch::{Finding, Switch};
 use pace::{Feeds, Pace};
+pub use peers::Peers;
 use reaction::Reaction;
 
 /// Frames or superframes received from a port in a turn.
@@ -71,6 +79,8 @@ const COARSE: Time = Time::from_micros(100);
 const HOUSEKEEPING: Time = Time::from_millis(250);
 /// How long a switch that ends may go on sending what is queued.
 const FAREWELL: Time = Time::from_millis(200);
+/// Most workers of a switch, as the configuration allows.
+const MAX_WORKERS: usize = 16;
 /// Key of the event descriptor; ports have their number.
 const COMMANDS: u64 = u64::MAX;
 
@@ -88,7 +98,9 @@ pub enum Command {
     Neighbors(PortId, Vec<[u8; 6]>),
     /// What DCBX has settled at a port, to hold from the next batch on; answers when it does.
     Operate(PortId, Operation, oneshot::Sender<()>),
-    /// The end; answers the last snapshot.
+    /// Nothing is received any more; answers when what was queued is sent or dropped.
+    Farewell(oneshot::Sender<()>),
+    /// The end, after a farewell; answers the last snapshot.
     Stop(oneshot::Sender<Snapshot>),
 }
 
@@ -166,6 +178,9 @@ pub struct Worker {
     /// Ports whose flow-control frame found the device full.
     delayed: Vec<PortId>,
     reaction: Reaction,
+    peers: Peers,
+    /// Nothing is received any more.
+    leaving: bool,
     /// One clone for each LLDP frame that the control side has not looked at yet.
     handed_over: Arc<()>,
     received: Vec<RxFrame>,
@@ -194,7 +209,9 @@ pub struct Parts {
     pub commands: Receiver<Command>,
     /// Events.
     pub events: mpsc::UnboundedSender<Event>,
-    /// The time.
+    /// The other workers.
+    pub peers: Peers,
+    /// The time, the same for all workers.
     pub clock: Clock,
 }
 
@@ -248,6 +265,8 @@ impl Worker {
             lossless: parts.lossless,
             delayed: Vec::new(),
             reaction: Reaction::default(),
+            peers: parts.peers,
+            leaving: false,
             handed_over: Arc::default(),
             received: Vec::with_capacity(RX_BATCH),
             descs: Vec::with_capacity(TX_BATCH),
@@ -265,9 +284,9 @@ impl Worker {
 
     /// Settles how the calling thread runs, which is to be the worker's. Answers what could not be had: sentences for a
     /// person.
-    pub fn settle_in(&mut self, settings: config::Worker) -> Vec<String> {
+    pub fn settle_in(&mut self, scheduling: config::Scheduling, cpu: Option<u16>) -> Vec<String> {
         let mut missing = Vec::new();
-        let realtime = match settings.scheduling {
+        let realtime = match scheduling {
             config::Scheduling::Auto => self.lossless,
             config::Scheduling::Normal => false,
             config::Scheduling::Realtime => true,
@@ -281,7 +300,7 @@ impl Worker {
                 )),
             }
         }
-        if let Some(cpu) = settings.cpu
+        if let Some(cpu) = cpu
             && let Err(error) = sys::stay_on(usize::from(cpu))
         {
             missing.push(format!("the worker can't stay on processor {cpu}: {error}"));
@@ -296,7 +315,7 @@ impl Worker {
             let busy = self.turn();
             let now = self.now();
             let timeout = if busy || self.looks_on(now) { Duration::ZERO } else { self.next_wake(now) };
-            if self.wait(timeout) && !self.obey() {
+            if self.rest(timeout) && !self.obey() {
                 break;
             }
         }
@@ -305,9 +324,12 @@ impl Worker {
     /// A turn. `true`: there is more to do at once.
     fn turn(&mut self) -> bool {
         self.turns += 1;
-        let busy = self.receive();
+        let more = self.take_in();
+        let busy = self.receive() || more;
+        self.hand_out();
         let busy = self.transmit() || busy;
         self.housekeeping(self.now());
+        self.hand_out();
         busy
     }
 
@@ -389,7 +411,7 @@ impl Worker {
                     let _ = answer.send(self.snapshot());
                 }
                 Ok(Command::Fdb(answer)) => {
-                    let _ = answer.send(self.switch.fdb().entries(self.now()));
+                    let _ = answer.send(self.switch.learned(self.now()));
                 }
                 Ok(Command::Originate(id, frame)) => self.originate(id, frame),
                 Ok(Command::Neighbors(id, macs)) => self.switch.set_neighbors(id, &macs),
@@ -397,8 +419,12 @@ impl Worker {
                     self.operate(id, operation);
                     let _ = answer.send(());
                 }
-                Ok(Command::Stop(answer)) => {
+                Ok(Command::Farewell(answer)) => {
                     self.farewell();
+                    let _ = answer.send(());
+                }
+                Ok(Command::Stop(answer)) => {
+                    self.leave();
                     let _ = answer.send(self.snapshot());
                     return false;
                 }
@@ -425,6 +451,8 @@ impl Worker {
                 .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64),
             flow_reaction: self.reaction.buckets.to_vec(),
             flow_reaction_sum_ns: self.reaction.sum_ns,
+            handed: self.peers.handed,
+            waited: self.peers.waited,
         };
         snapshot
     }

@@ -60,7 +60,8 @@ impl Worker {
     /// Whether a port may be read at `now`.
     pub(super) fn may_receive(&self, id: PortId, now: Time) -> bool {
         let slot = &self.slots[id.index()];
-        self.readable.contains(id) && slot.open_at <= now && (!slot.stops || self.switch.may_read(id))
+        let reads = !self.leaving && self.readable.contains(id) && slot.open_at <= now;
+        reads && (!slot.stops || self.switch.may_read(id))
     }
 
     /// Takes a batch from a port. `false`: there is nothing more, or it may not be read on.

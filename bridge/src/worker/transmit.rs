@@ -120,16 +120,32 @@ impl Worker {
         (bytes, self.switch.next_tx(id).is_some_and(|wake| wake <= now))
     }
 
-    /// Sends what is queued while that takes no longer than a moment, and drops the rest, counted.
+    /// Receives nothing more, sends what is queued while that takes no longer than a moment, and drops the rest, counted.
     pub(super) fn farewell(&mut self) {
+        self.leaving = true;
         let end = self.now() + FAREWELL;
         while self.now() < end && self.switch.ports().any(|p| self.switch.has_backlog(p)) {
+            self.take_in();
             if !self.transmit() {
                 std::thread::sleep(Duration::from_micros(200));
             }
+            self.hand_out();
         }
+        self.flush_all();
+    }
+
+    /// The last that a worker does, when no worker receives any more: what others have handed over meanwhile is dropped
+    /// like the rest.
+    pub(super) fn leave(&mut self) {
+        self.leaving = true;
+        while self.take_in() {}
+        self.flush_all();
+    }
+
+    fn flush_all(&mut self) {
         for id in self.switch.ports() {
             self.switch.flush(id, &mut self.arena);
         }
+        self.hand_out();
     }
 }

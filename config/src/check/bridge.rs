@@ -33,13 +33,31 @@ pub(super) fn settings(file: &File) -> (Bridge, Metrics) {
     (bridge, Metrics { listen: metrics.listen.value.0 })
 }
 
-pub(super) fn worker(file: &File) -> Worker {
+/// The threads of a switch with so many ports.
+pub(super) fn worker(file: &File, ports: usize, cx: &mut Reader) -> Worker {
     let raw = file.worker.value().map_or_else(WorkerSection::defaults, |table| table.0.clone());
-    Worker {
-        poll: raw.poll.value.0,
-        scheduling: raw.scheduling.value.0,
-        cpu: raw.cpu.value().map(|cpu| cpu.0 as u16),
+    let threads = raw.threads.value.0 as u8;
+    let cpus: Vec<u16> =
+        raw.cpu.value().map_or(Vec::new(), |list| list.values().map(|cpu| cpu.0 as u16).collect());
+    if let Some(span) = raw.threads.span.clone()
+        && usize::from(threads) > ports.max(1)
+    {
+        let title = format!("{threads} threads for {ports} ports");
+        let help = format!("a port belongs to one thread: write `threads = {}` or less", ports.max(1));
+        cx.report(
+            Diagnostic::warning(span, title)
+                .label("some would have nothing to do, and are left out")
+                .help(help),
+        );
     }
+    if let Some((_, span)) = raw.cpu.given()
+        && cpus.len() > usize::from(threads)
+    {
+        let title = format!("{} processors for {threads} threads", cpus.len());
+        let help = "each thread stays on one: name no more than there are `threads`";
+        cx.report(Diagnostic::warning(span, title).label("those at the end are not used").help(help));
+    }
+    Worker { threads, poll: raw.poll.value.0, scheduling: raw.scheduling.value.0, cpus }
 }
 
 pub(super) fn maps(file: &File) -> Maps {

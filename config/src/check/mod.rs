@@ -31,10 +31,10 @@ use crate::schema::sections::File;
 /// even when its buffer is too small, so that its plan can be shown.
 pub(crate) fn check(file: &File, cx: &mut Reader) -> Option<Config> {
     let (bridge, metrics) = bridge::settings(file);
-    let worker = bridge::worker(file);
     let maps = bridge::maps(file);
     let traffic_classes = classes::classes(file, cx);
     let ports = ports::ports(file, &bridge, &metrics, cx);
+    let worker = bridge::worker(file, ports.len(), cx);
     let policies = policies::policies(file, cx);
     let static_entries = fdb::entries(file, &ports, cx);
     rates::check(file, &ports, cx);

@@ -1,7 +1,7 @@
-//! `[worker]`: how the thread of the data path runs. Declarations only, see `sections`.
+//! `[worker]`: how the threads of the data path run. Declarations only, see `sections`.
 
 use super::section;
-use super::value::{Int, OneOf, Word};
+use super::value::{Int, List, OneOf, Word};
 use crate::model::{Poll, Scheduling};
 
 impl Word for Poll {
@@ -15,13 +15,15 @@ impl Word for Scheduling {
 }
 
 section! {
-    /// The thread that moves frames. It pays to change this when a delay or a rate is to be the best that the machine has.
+    /// The threads that move frames. It pays to change this when a delay or a rate is to be the best that the machine has.
     struct WorkerSection in "[worker]" {
+        /// How many there are: ports go round, the first to the first thread. One moves frames with the least work and delay, and is enough as long as it has a processor to itself and does not use it up (`dcbridge_worker_cpu_seconds_total`). More pay where it does and others are idle: a frame whose ports belong to two threads then costs some 100 ns more and may have to wait until the other thread wakes up. Each has a part of the buffer, so that one crowded port can take less of it.
+        threads: Int<1, 16> = Int(1);
         /// What the thread does when there is nothing to do: "sleep" until a frame or a time comes, "adaptive" goes on looking for 50 us before it sleeps, which saves a wake-up for every frame of a conversation, "busy" never sleeps and keeps a processor to itself.
         poll: OneOf<Poll> = OneOf(Poll::Sleep);
         /// "realtime" asks for SCHED_FIFO: the thread then runs as soon as it is woken, before all ordinary work, also on a machine that is busy otherwise (it needs CAP_SYS_NICE; without it `dcbridge run` says so and goes on). "auto" asks for it where a class is lossless, because what comes while a thread waits for its turn is what headroom has to hold.
         scheduling: OneOf<Scheduling> = OneOf(Scheduling::Auto);
-        /// The processor that the thread stays on, counted from 0. Best one that nobody else uses.
-        cpu: Int<0, 1023> => "any";
+        /// The processor that the thread stays on, counted from 0, or a list of them, one for each thread. Best such that nobody else uses.
+        cpu: List<Int<0, 1023>> => "any";
     }
 }

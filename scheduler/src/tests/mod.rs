@@ -5,6 +5,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
+mod lending;
 mod lossless;
 
 use super::*;

@@ -405,7 +405,7 @@ fn books_balance() {
         }
         if step % 500 == 250 {
             let up = step % 1000 != 250;
-            lan.sim.with(lan.node, |s, arena, now| s.set_link(PortId(2), up, arena, now));
+            lan.sim.with((lan.node, PortId(2)), |s, arena, now| s.set_link(PortId(2), up, arena, now));
         }
         let later = lan.sim.now() + Time::from_micros(u64::from(step % 11));
         lan.sim.run_until(later);

@@ -231,5 +231,5 @@ fn rewrite_marks() {
         }
     }
     lan.sim.run_until(Time::from_millis(5));
-    assert_eq!(lan.sim.switch(node).books(PortId(1)).tx.frames, 8);
+    assert_eq!(lan.sim.switch((node, PortId(1))).books(PortId(1)).tx.frames, 8);
 }

@@ -100,7 +100,7 @@ fn line_use() {
 fn last_packet() {
     let mut rig = Rig::new("10Gbit", &ets_classes(&[8, 30, 62]), "buffer = \"96MB\"");
     let pause = |rig: &mut Rig, paused| {
-        rig.sim.with(rig.node, |switch, _, now| {
+        rig.sim.with((rig.node, OUT), |switch, _, now| {
             for priority in [0, 1] {
                 let until = if paused { Time::NEVER } else { Time::ZERO };
                 switch.pause(OUT, Priority::new(priority), until, now);

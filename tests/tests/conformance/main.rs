@@ -12,3 +12,4 @@ mod rates;
 mod strict;
 mod table;
 mod watchdog;
+mod workers;

@@ -7,5 +7,6 @@ mod robustness;
 mod shares;
 mod tcp;
 mod vlan;
+mod workers;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dcbridge-under-test");

@@ -17,6 +17,9 @@ pub(super) fn overview(earlier: &Snapshot, now: &Snapshot, canvas: Canvas) -> St
     }
     let rates = Rates::between(earlier, now);
     let _ = write!(out, "\n{}", ports(now, &rates).render(canvas));
+    if now.workers.len() > 1 {
+        let _ = write!(out, "\n{}", workers(earlier, now).render(canvas));
+    }
     let classes = class_table(now, &rates, |port, class| rates.is_at_work(port, class));
     if classes.is_empty() {
         let _ = write!(
@@ -42,6 +45,30 @@ fn headline(now: &Snapshot, canvas: Canvas) -> String {
         units::grouped(now.fdb.entries),
         units::grouped(now.fdb.limit),
     )
+}
+
+/// What each of several workers does.
+fn workers(earlier: &Snapshot, now: &Snapshot) -> Table {
+    let mut table = Table::new([
+        Column::left("WORKER"),
+        Column::left("SCHEDULING").rank(1),
+        Column::right("PROCESSOR"),
+        Column::right("HANDED OVER"),
+        Column::right("WAITED").rank(2),
+    ]);
+    let span = now.uptime_ns.saturating_sub(earlier.uptime_ns);
+    for (number, worker) in now.workers.iter().enumerate() {
+        let before = earlier.workers.get(number).map_or(0, |w| w.cpu_ns);
+        let busy = worker.cpu_ns.saturating_sub(before);
+        table.row([
+            Cell::from(number.to_string()),
+            Cell::from(worker.scheduling.as_str()),
+            Cell::from(units::share((span > 0).then(|| busy as f64 / span as f64))),
+            Cell::quiet(units::count(worker.handed), worker.handed == 0),
+            Cell::quiet(units::count(worker.waited), worker.waited == 0),
+        ]);
+    }
+    table
 }
 
 fn ports(now: &Snapshot, rates: &Rates) -> Table {

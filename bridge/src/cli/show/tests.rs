@@ -4,6 +4,7 @@ use super::*;
 use crate::cli::table::Canvas;
 use crate::control::fixture;
 use crate::control::view::Fdb;
+use crate::state::Worker;
 
 fn fdb() -> Fdb {
     Fdb { summary: fixture::snapshot().fdb, entries: fixture::fdb() }
@@ -13,6 +14,20 @@ fn fdb() -> Fdb {
 fn the_overview() {
     let (earlier, now) = fixture::window();
     insta::assert_snapshot!(overview::overview(&earlier, &now, Canvas::PLAIN));
+}
+
+#[test]
+fn the_overview_of_several_workers() {
+    let (mut earlier, mut now) = fixture::window();
+    let worker =
+        |cpu_ns, handed| Worker { scheduling: "realtime".to_owned(), cpu_ns, handed, ..Worker::default() };
+    earlier.workers = vec![worker(0, 0), worker(0, 0)];
+    let span = now.uptime_ns - earlier.uptime_ns;
+    now.workers = vec![worker(span / 2, 12_345), worker(span / 4, 0)];
+    let text = overview::overview(&earlier, &now, Canvas::PLAIN);
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(lines.contains(&vec!["0", "realtime", "50.0", "%", "12.3k", "0"]), "{text}");
+    assert!(lines.contains(&vec!["1", "realtime", "25.0", "%", "0", "0"]), "{text}");
 }
 
 #[test]

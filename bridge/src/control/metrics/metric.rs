@@ -3,7 +3,7 @@
 use super::sample::Value;
 use crate::control::sampler::Shares;
 use crate::state::lldp::{Dcbx, Ets, Pfc};
-use crate::state::{ClassState, Count, GroupState, Port, PriorityState, Snapshot};
+use crate::state::{ClassState, Count, GroupState, Port, PriorityState, Snapshot, Worker};
 
 /// A metric.
 pub struct Metric {
@@ -19,6 +19,8 @@ pub struct Metric {
 pub enum From {
     /// One series for the switch.
     Switch(fn(&Snapshot) -> Value),
+    /// One series per worker, by its number.
+    Worker(fn(&Worker) -> Value),
     /// The version, as a label of a constant.
     Build,
     /// One series per port.
@@ -46,6 +48,7 @@ impl From {
     pub fn labels(&self) -> &'static [&'static str] {
         match self {
             From::Switch(_) => &[],
+            From::Worker(_) => &["worker"],
             From::Build => &["version"],
             From::Port(_) => &["port"],
             From::Priority(_) | From::Group(_) | From::DcbxPriority(_) => &["port", "priority"],
@@ -68,6 +71,10 @@ impl Metric {
     pub fn visit(&self, snapshot: &Snapshot, shares: &Shares, emit: &mut dyn FnMut(&[&str], Value)) {
         if let From::Switch(value) = &self.from {
             emit(&[], value(snapshot));
+        } else if let From::Worker(value) = &self.from {
+            for (number, worker) in snapshot.each_worker().iter().enumerate() {
+                emit(&[&number.to_string()], value(worker));
+            }
         } else if let From::Build = &self.from {
             emit(&[crate::VERSION], Value::Gauge(1.0));
         }
@@ -103,7 +110,12 @@ impl Metric {
 
     fn visit_port(&self, port: &Port, shares: &Shares, emit: &mut dyn FnMut(&[&str], Value)) {
         match &self.from {
-            From::Switch(_) | From::Build | From::Dcbx | From::DcbxPriority(_) | From::DcbxClass(_) => {}
+            From::Switch(_)
+            | From::Worker(_)
+            | From::Build
+            | From::Dcbx
+            | From::DcbxPriority(_)
+            | From::DcbxClass(_) => {}
             From::Port(value) => {
                 if let Some(value) = value(port) {
                     emit(&[&port.name], value);

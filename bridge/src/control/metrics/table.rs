@@ -337,22 +337,32 @@ pub static METRICS: &[Metric] = &[
     ),
     metric(
         "dcbridge_worker_turns_total",
-        From::Switch(|s| Value::Count(s.worker.turns)),
+        From::Worker(|w| Value::Count(w.turns)),
         "Turns of the forwarding loop.",
     ),
     metric(
         "dcbridge_worker_wakeups_total",
-        From::Switch(|s| Value::Count(s.worker.wakeups)),
+        From::Worker(|w| Value::Count(w.wakeups)),
         "Times the forwarding loop woke up from sleep.",
     ),
     metric(
         "dcbridge_worker_cpu_seconds_total",
-        From::Switch(|s| Value::Nanoseconds(s.worker.cpu_ns)),
+        From::Worker(|w| Value::Nanoseconds(w.cpu_ns)),
         "CPU time of the forwarding thread.",
     ),
     metric(
         "dcbridge_worker_late_seconds_total",
-        From::Switch(|s| Value::Nanoseconds(s.worker.late_ns)),
+        From::Worker(|w| Value::Nanoseconds(w.late_ns)),
         "Line time lost because the forwarding loop came late while frames waited: a line rate was not reached.",
+    ),
+    metric(
+        "dcbridge_worker_handed_units_total",
+        From::Worker(|w| Value::Count(w.handed)),
+        "Frames and superframes handed to another worker, to whose port they go.",
+    ),
+    metric(
+        "dcbridge_worker_waited_total",
+        From::Worker(|w| Value::Count(w.waited)),
+        "What had to wait before it could be handed to another worker, which did not keep up; nothing is lost by that.",
     ),
 ];

@@ -220,7 +220,11 @@ impl TapPort {
         front[header_len..front_len].copy_from_slice(head);
         let front = &front[..front_len];
 
-        let bytes = arena.bytes_with_room_mut(frame.body);
+        let Some(bytes) = arena.bytes_with_room_mut(frame.body) else {
+            // Somebody else may be reading it.
+            let slices = [IoSlice::new(front), IoSlice::new(frame.body(arena))];
+            return self.write_once(|mut file| file.write_vectored(&slices));
+        };
         let body_at = ROOM + frame.off as usize;
         let end = body_at + frame.len as usize;
         if end > bytes.len() {

@@ -49,13 +49,16 @@ fn config(ports: &[(&str, &str)], extra: &str) -> dcbridge_config::Config {
         );
     }
     match dcbridge_config::parse(&text, "test.toml") {
-        Ok((config, _)) => config,
+        Ok((mut config, _)) => {
+            config.worker.threads = super::threads();
+            config
+        }
         Err(errors) => panic!("{}", dcbridge_config::render(&errors, &text, false)),
     }
 }
 
 fn snapshot(sim: &Sim, node: NodeId) -> Snapshot {
-    sim.switch(node).snapshot(sim.now())
+    sim.snapshot(node)
 }
 
 fn state(sim: &Sim, at: At, priority: usize) -> PriorityState {
@@ -298,7 +301,9 @@ fn the_xoff_is_refreshed_and_the_xon_comes_once() {
     sim.inject(output, Spec { from: 9, to: Some(8), ..Spec::default() }.udp(0));
     sim.run_until(us(10));
     let node_id = node;
-    sim.with(node_id, |switch, _, now| switch.pause(PortId(1), Priority::new(3), now + ms(20), now));
+    sim.with((node_id, PortId(1)), |switch, _, now| {
+        switch.pause(PortId(1), Priority::new(3), now + ms(20), now)
+    });
     host.send(&mut sim, input, storage(1, 9), 10_000_000_000, ms(5));
     sim.run_until(ms(40));
     let frames = host.pfc.borrow();

@@ -22,11 +22,33 @@ struct Rig {
     got: Vec<Received>,
 }
 
+/// How many workers the switches have: `all_of_this_with_several_workers` asks for more than one.
+fn threads() -> u8 {
+    std::env::var(THREADS).ok().and_then(|n| n.parse().ok()).unwrap_or(1)
+}
+
+const THREADS: &str = "DCBRIDGE_THREADS";
+
+#[test]
+fn all_of_this_with_several_workers() {
+    if std::env::var_os(THREADS).is_some() {
+        return;
+    }
+    for threads in ["2", "3", "4"] {
+        let program = std::env::current_exe().expect("this program");
+        let run = std::process::Command::new(program).arg("switch::tests").env(THREADS, threads).output();
+        let run = run.expect("it starts again");
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert!(run.status.success() && said.contains(" passed"), "{threads} workers: {said}");
+    }
+}
+
 fn rig(config: &str) -> Rig {
-    let config = match dcbridge_config::parse(config, "test.toml") {
+    let mut config = match dcbridge_config::parse(config, "test.toml") {
         Ok((config, _)) => config,
         Err(errors) => panic!("{}", dcbridge_config::render(&errors, config, false)),
     };
+    config.worker.threads = threads();
     let ports = config.ports.len() as u16;
     let mut sim = Sim::new();
     let node = sim.add(config, 1);
@@ -55,7 +77,7 @@ impl Rig {
     }
 
     fn drops(&self, port: u16) -> Vec<(String, u64)> {
-        let snapshot = self.sim.switch(self.node).snapshot(self.sim.now());
+        let snapshot = self.sim.snapshot(self.node);
         let port = &snapshot.ports[usize::from(port)];
         port.rx_drops.iter().chain(&port.tx_drops).map(|d| (d.reason.clone(), d.count.frames)).collect()
     }
@@ -67,7 +89,7 @@ impl Rig {
 }
 
 fn balance(sim: &Sim, node: NodeId) {
-    let snapshot = sim.switch(node).snapshot(sim.now());
+    let snapshot = sim.snapshot(node);
     let sum = |f: &dyn Fn(&crate::state::Port) -> (u64, u64)| {
         snapshot.ports.iter().map(f).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
     };
@@ -291,7 +313,7 @@ fn priorities_come_from_policies_marks_and_defaults() {
     arp.bytes[12..14].copy_from_slice(&0x0806u16.to_be_bytes());
     r.send(0, arp);
     expected[2] += 1;
-    let snapshot = r.sim.switch(r.node).snapshot(r.sim.now());
+    let snapshot = r.sim.snapshot(r.node);
     let rx: Vec<u64> = snapshot.ports[0].priorities.iter().map(|p| p.rx.frames).collect();
     let tx: Vec<u64> = snapshot.ports[1].priorities.iter().map(|p| p.tx.frames).collect();
     assert_eq!(rx, expected);
@@ -381,7 +403,9 @@ fn superframes_become_proper_frames_where_a_port_takes_none() {
     ] {
         let mut r = rig(PLAIN);
         let node = r.node;
-        r.sim.with(node, |switch, _, _| switch.attach(PortId(1), super::Attachment::plain(false)));
+        r.sim.with((node, PortId(1)), |switch, _, _| {
+            switch.attach(PortId(1), super::Attachment::plain(false))
+        });
         let spec = Spec { tag, v6, ..Spec::default() };
         let packet = if tcp { spec.tcp_superframe(&payload) } else { spec.udp_superframe(&payload) };
         let segments = payload.len().div_ceil(usize::from(packet.vnet.gso_size));
@@ -484,7 +508,7 @@ fn a_loop_is_found_held_and_released() {
     // The link "comes up" again: probes go out at once.
     for port in [1, 2] {
         let node = r.node;
-        r.sim.with(node, |s, arena, now| {
+        r.sim.with((node, PortId(port)), |s, arena, now| {
             s.set_link(PortId(port), false, arena, now);
             s.set_link(PortId(port), true, arena, now);
         });
@@ -492,11 +516,11 @@ fn a_loop_is_found_held_and_released() {
     r.sim.run_until(Time::from_millis(3_000));
     assert!(matches!(r.sim.findings(r.node)[0], Finding::Held { held: PortId(2), .. }));
     r.send(0, Spec { to: None, ..Spec::default() }.udp(1));
-    let before = r.sim.switch(r.node).books(PortId(0)).tx.frames;
+    let before = r.sim.switch((r.node, PortId(0))).books(PortId(0)).tx.frames;
     r.sim.run_until(Time::from_millis(20_000));
-    let after = r.sim.switch(r.node).books(PortId(0)).tx.frames;
+    let after = r.sim.switch((r.node, PortId(0))).books(PortId(0)).tx.frames;
     assert!(after - before < 30, "only probes, no storm: {}", after - before);
-    let snapshot = r.sim.switch(r.node).snapshot(r.sim.now());
+    let snapshot = r.sim.snapshot(r.node);
     assert!(snapshot.ports[2].held.as_ref().is_some_and(|h| h.contains("p1") && h.contains("p2")));
     // The cable is pulled.
     r.sim.sink(a, Box::new(|_, _| {}));
@@ -523,7 +547,10 @@ fn a_link_that_goes_down_loses_its_queue_and_nothing_else() {
     let node = r.node;
     assert!(r.sim.frames_held(node) > 50);
     r.balance();
-    r.sim.with(node, |s, arena, now| s.set_link(PortId(1), false, arena, now));
+    r.sim.with((node, PortId(1)), |s, arena, now| s.set_link(PortId(1), false, arena, now));
+    // Another worker's frames take a moment to come back.
+    let soon = r.sim.now() + Time::from_micros(10);
+    r.sim.run_until(soon);
     // One frame is on the line.
     assert!(r.sim.frames_held(node) <= 1);
     r.balance();
@@ -543,7 +570,7 @@ fn frames_from_nobody_are_refused() {
     r.send(0, Packet::plain(vec![2; 13]));
     assert_eq!(r.drops(0), [("runt".to_owned(), 1), ("bad_source".to_owned(), 3)]);
     assert!(r.take(1).is_empty());
-    assert_eq!(r.sim.switch(r.node).fdb().len(), 0);
+    assert_eq!(r.sim.fdb(r.node), []);
     let _ = mac(1);
     r.balance();
 }

@@ -59,6 +59,7 @@ fn config(names: &[&str], buffer: &str, limit: u64, headroom: Option<u64>) -> dc
         Ok((config, _)) => config,
         Err(errors) => panic!("{}", dcbridge_config::render(&errors, &text, false)),
     };
+    config.worker.threads = super::threads();
     for port in &mut config.ports {
         port.headroom_bytes = headroom;
     }
@@ -137,7 +138,7 @@ fn quiet() -> Packet {
 
 /// Frames of lossless priorities dropped by `reason` at either switch.
 fn lossless_drops(sim: &Sim, node: NodeId) -> Vec<(String, u64)> {
-    let snapshot = sim.switch(node).snapshot(sim.now());
+    let snapshot = sim.snapshot(node);
     let all = snapshot.ports.iter().flat_map(|p| &p.rx_drops);
     all.filter(|d| d.reason == "headroom_full").map(|d| (d.reason.clone(), d.count.frames)).collect()
 }
@@ -176,17 +177,17 @@ fn walk(seed: u64, headroom: Option<u64>) -> (u64, usize) {
                 };
                 let pfc = (dice.roll(2) == 0).then_some(0b1_1000);
                 let operation = Operation { classes: Some(classes), pfc, applications: Vec::new() };
-                sim.with(node, |s, _, now| s.operate(port, operation, now));
+                sim.with((node, port), |s, _, now| s.operate(port, operation, now));
             }
-            4 => sim.with(node, |s, _, now| s.operate(port, Operation::default(), now)),
+            4 => sim.with((node, port), |s, _, now| s.operate(port, Operation::default(), now)),
             // Hosts' links flap; what was on the way to them is lost by that, and counted so.
             0 if !((node == a && port.0 == 3) || (node == b && port.0 == 0)) => {
-                sim.with(node, |s, arena, now| s.set_link(port, false, arena, now));
-                sim.with(node, |s, arena, now| s.set_link(port, true, arena, now));
+                sim.with((node, port), |s, arena, now| s.set_link(port, false, arena, now));
+                sim.with((node, port), |s, arena, now| s.set_link(port, true, arena, now));
             }
             1 => {
                 let offload = dice.roll(2) == 0;
-                sim.with(node, |s, _, _| s.attach(port, Attachment::plain(offload)));
+                sim.with((node, port), |s, _, _| s.attach(port, Attachment::plain(offload)));
             }
             _ => {}
         }
