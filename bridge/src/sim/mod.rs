@@ -12,6 +12,7 @@
 mod crossing;
 pub mod deadlock;
 pub mod frames;
+mod look;
 pub mod processor;
 
 use std::cmp::Reverse;
@@ -24,9 +25,7 @@ use dcbridge_scheduler::{Grant, PortId, Rate, Time};
 
 use crate::arena::Arena;
 use crate::port::{TxDesc, TxOutcome, VnetHeader};
-use crate::state::Snapshot;
 use crate::switch::crew::Crew;
-use crate::switch::fdb::Learned;
 use crate::switch::forward::PortSet;
 use crate::switch::{Attachment, Finding, Gate, Setting, Switch};
 use crossing::Crossing;
@@ -229,45 +228,6 @@ impl Sim {
     /// Lets one packet arrive at a port, now.
     pub fn inject(&mut self, at: At, packet: Packet) {
         self.at(self.now, Event::Arrive(at, packet));
-    }
-
-    /// The switch of a port, to look at: what it knows of that port and its like.
-    pub fn switch(&self, at: At) -> &Switch {
-        let node = &self.nodes[at.0.0];
-        &node.members[node.crew.owner(at.1)].switch
-    }
-
-    /// All that a switch has counted.
-    pub fn snapshot(&self, node: NodeId) -> Snapshot {
-        let node = &self.nodes[node.0];
-        let parts = node.members.iter().map(|member| member.switch.snapshot(self.now));
-        Snapshot::merged(parts.collect(), |place| node.crew.owner(PortId(place as u16)))
-    }
-
-    /// The forwarding database of a switch, in no order.
-    pub fn fdb(&self, node: NodeId) -> Vec<Learned> {
-        let members = self.nodes[node.0].members.iter();
-        members.flat_map(|member| member.switch.learned(self.now)).collect()
-    }
-
-    /// The ports of a switch.
-    pub fn ports(&self, node: NodeId) -> impl Iterator<Item = PortId> + use<> {
-        (0..self.nodes[node.0].ends.len() as u16).map(PortId)
-    }
-
-    /// Frames that a switch holds in memory.
-    pub fn frames_held(&self, node: NodeId) -> usize {
-        self.nodes[node.0].members.iter().map(|member| member.arena.in_use()).sum()
-    }
-
-    /// What loop detection found at a switch so far.
-    pub fn findings(&self, node: NodeId) -> &[Finding] {
-        &self.nodes[node.0].findings
-    }
-
-    /// Gates that closed and opened at a switch so far.
-    pub fn gates(&self, node: NodeId) -> &[(Time, Gate)] {
-        &self.nodes[node.0].gates
     }
 
     /// Changes a port from outside: pauses, links, configuration.
