@@ -112,7 +112,8 @@ fn error(bytes: &[u64]) -> f64 {
 /// Senders at A and sinks at B, which count; they end with what is answered.
 fn load(rig: &Rig, line: BitRate) -> Result<(Vec<Arc<Counters>>, Vec<Running>), Failure> {
     let [a, b] = &rig.pair.hosts;
-    let (mut flows, mut sinks, mut counters) = (Vec::new(), Vec::new(), Vec::new());
+    let no_thread = |e| failed("no thread can be started", &e);
+    let (mut running, mut sinks, mut counters) = (Vec::new(), Vec::new(), Vec::new());
     for (n, class) in CLASSES.iter().enumerate() {
         let port = FIRST_PORT + n as u16;
         let sink = b.udp_sink(port)?;
@@ -120,16 +121,16 @@ fn load(rig: &Rig, line: BitRate) -> Result<(Vec<Arc<Counters>>, Vec<Running>), 
         sinks.push(sink);
         let to = SocketAddrV4::new(b.address().ip, port);
         let spec = SendSpec { to, dscp: class.dscp(), size: FrameSize::Fixed(1518), seed: n as u64 };
-        flows.push(Flow {
+        let flow = Flow {
             emit: Box::new(a.udp_sender(&spec)?),
             rate_bps: line.0 as f64 * f64::from(class.percent) / 100.0 * OFFERED,
             counters: Arc::default(),
-        });
+        };
+        // A thread each: a class that a qdisc holds up must not hold up the others at their source.
+        running.push(generator::send(vec![flow]).map_err(no_thread)?);
     }
-    let no_thread = |e| failed("no thread can be started", &e);
-    let receiver = generator::receive(Box::new(UdpSinks::new(sinks)), Arc::default()).map_err(no_thread)?;
-    let sender = generator::send(flows).map_err(no_thread)?;
-    Ok((counters, vec![sender, receiver]))
+    running.push(generator::receive(Box::new(UdpSinks::new(sinks)), Arc::default()).map_err(no_thread)?);
+    Ok((counters, running))
 }
 
 #[cfg(test)]
