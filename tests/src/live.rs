@@ -70,14 +70,26 @@ impl Network {
     /// # Panics
     /// When it can't be read.
     pub fn dropped_by_interface(&self, host: usize) -> u64 {
+        self.counted_by_interface(host, 8 + 3)
+    }
+
+    /// Frames that the interface of a host has handed over, by its own count.
+    ///
+    /// # Panics
+    /// When it can't be read.
+    pub fn sent_by_interface(&self, host: usize) -> u64 {
+        self.counted_by_interface(host, 8 + 1)
+    }
+
+    /// A column of `/proc/net/dev`: eight of receiving, then bytes, packets, errors, drops of transmitting.
+    fn counted_by_interface(&self, host: usize, column: usize) -> u64 {
         let done = self.command_in(host, "cat").arg("/proc/net/dev").output();
         let done = done.expect("nsenter (package util-linux) is installed");
         let table = String::from_utf8_lossy(&done.stdout);
         let name = self.hosts[host].name();
         let line = table.lines().find_map(|l| l.trim().strip_prefix(name)?.strip_prefix(':'));
-        // Eight columns of receiving, then bytes, packets, errors, drops.
-        let drops = line.and_then(|l| l.split_whitespace().nth(8 + 3)?.parse().ok());
-        drops.unwrap_or_else(|| panic!("{} is not in\n{table}", name))
+        let count = line.and_then(|l| l.split_whitespace().nth(column)?.parse().ok());
+        count.unwrap_or_else(|| panic!("{} is not in\n{table}", name))
     }
 
     /// Waits until the switch has heard of every host: what is sent to a stranger is flooded.
