@@ -70,7 +70,6 @@ impl Network {
     /// # Panics
     /// When it can't be read.
     pub fn dropped_by_interface(&self, host: usize) -> u64 {
-        // Eight columns of receiving, then bytes, packets, errors, drops.
         self.counted_by_interface(host, 8 + 3)
     }
 
@@ -82,6 +81,15 @@ impl Network {
         self.counted_by_interface(host, 1)
     }
 
+    /// Frames that the interface of a host has handed over, by its own count.
+    ///
+    /// # Panics
+    /// When it can't be read.
+    pub fn sent_by_interface(&self, host: usize) -> u64 {
+        self.counted_by_interface(host, 8 + 1)
+    }
+
+    /// A column of `/proc/net/dev`: eight of receiving, then bytes, packets, errors, drops of transmitting.
     fn counted_by_interface(&self, host: usize, column: usize) -> u64 {
         let done = self.command_in(host, "cat").arg("/proc/net/dev").output();
         let done = done.expect("nsenter (package util-linux) is installed");

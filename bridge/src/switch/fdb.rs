@@ -269,6 +269,44 @@ mod tests {
         assert_eq!(f.lookup(1, B, at(20_000)), Some(PortId(1)));
     }
 
+    fn address(n: u32) -> [u8; 6] {
+        let [a, b, c, d] = n.to_be_bytes();
+        [2, 0, a, b, c, d]
+    }
+
+    #[test]
+    fn a_hundred_thousand_age_a_few_thousand_at_a_time() {
+        let mut f = Fdb::new(100_000, vec![u32::MAX; 2], 0, at(300_000), 1);
+        for n in 0..100_010 {
+            f.learn(1, address(n), PortId((n % 2) as u16), at(0));
+        }
+        assert_eq!((f.len(), f.refused), (100_000, 10));
+        let (mut now, mut most) = (300_000, 0);
+        while !f.is_empty() {
+            assert!(now < 330_000, "{} are still there", f.len());
+            let before = f.len();
+            now += 250;
+            f.age(at(now));
+            most = most.max(before - f.len());
+        }
+        assert!(most <= SWEEP, "{most} at once");
+    }
+
+    #[test]
+    fn a_port_that_flaps_forgets_at_once_and_learns_as_much_again() {
+        let mut f = Fdb::new(1000, vec![u32::MAX; 2], 1, at(300_000), 1);
+        f.insert_static(2, A, PortId(0));
+        for round in 0..20 {
+            for n in 0..1000 {
+                f.learn(1, address(1000 * round + n), PortId(0), at(1));
+            }
+            assert_eq!((f.len(), f.refused, f.entries(at(1)).len()), (1001, 0, 1001), "round {round}");
+            f.flush_port(PortId(0));
+            assert_eq!((f.len(), f.lookup(1, address(1000 * round), at(1))), (1, None));
+            assert_eq!(f.lookup(2, A, at(1)), Some(PortId(0)));
+        }
+    }
+
     #[test]
     fn static_entries_stay() {
         let mut f = fdb();

@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use dcbridge::sim::Packet;
 use dcbridge::sim::frames::Spec;
 use dcbridge::sim::processor::{Costs, Processor, Stream};
 use dcbridge::state::Snapshot;
@@ -51,7 +50,7 @@ fn stream(priority: u8, sizes: Sizes, gap: Time) -> Stream {
     let ports = (1000, FLOWS + u16::from(priority));
     let spec = Spec { dscp: priority << 3, ports, ..Spec::default() };
     let packets = sizes.lens().into_iter().map(|len| Spec { len: len - 4, ..spec }.udp(0));
-    Stream { packets: packets.map(|p: Packet| p).collect(), gap }
+    Stream { packets: packets.collect(), gap }
 }
 
 /// What left in a span, wire bytes by priority, and the switch's view at the end.
@@ -127,7 +126,9 @@ fn shares_hold_when_the_processor_is_the_bottleneck() {
                 error * 100.0
             );
             assert!(error <= 0.03, "{sizes:?}, {arrangement:?}: {:?}", got.wire);
-            assert!(part >= 0.7, "{sizes:?}, {arrangement:?}: {part} of what one class alone gets");
+            // An input that feeds one class only is not read in vain.
+            let least = if matches!(arrangement, Arrangement::Apart) { 0.95 } else { 0.7 };
+            assert!(part >= least, "{sizes:?}, {arrangement:?}: {part} of what one class alone gets");
         }
     }
 }
