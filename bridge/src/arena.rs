@@ -99,7 +99,13 @@ impl Arena {
         &self.sizes[size].bytes[at + ROOM..at + ROOM + self.slots[id.index()].len as usize]
     }
 
-    /// A frame's bytes with the room in front of them (`ROOM` bytes), to be written to.
+    /// A frame's bytes with the room in front of them (`ROOM` bytes).
+    pub fn bytes_with_room(&self, id: FrameId) -> &[u8] {
+        let (size, at) = self.locate(id);
+        &self.sizes[size].bytes[at..at + ROOM + self.slots[id.index()].len as usize]
+    }
+
+    /// The same, to be written to.
     pub fn bytes_with_room_mut(&mut self, id: FrameId) -> &mut [u8] {
         let (size, at) = self.locate(id);
         let len = self.slots[id.index()].len as usize;

@@ -18,7 +18,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dcbridge_config::{Config, Port as PortConfig};
+use dcbridge_config::{Config, Io, Port as PortConfig};
 use dcbridge_scheduler::{PortId, Rate, Time};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -28,7 +28,7 @@ use tracing::{debug, info, warn};
 use crate::arena::Arena;
 use crate::dcbx::{Agency, Identity, Output};
 use crate::edge;
-use crate::port::{self, OpenContext, Opened};
+use crate::port::{self, OpenContext, Opened, ring};
 use crate::port::{Link, OpenError};
 use crate::state::{FdbEntry, Snapshot};
 use crate::switch::watchdog::Storm;
@@ -111,6 +111,10 @@ impl Handle {
     /// # Errors
     /// A sentence for a person.
     pub async fn start_with(config: Config, opener: Arc<Opener>) -> Result<Handle, Error> {
+        if config.worker.io == Io::IoUring {
+            ring::probe()
+                .map_err(|why| Error(format!("{why}; `io = \"auto\"` under `[worker]` does without it")))?;
+        }
         let context = OpenContext::new(&config);
         let opener: Arc<PortOpener> = Arc::new(move |port: &PortConfig| opener(port, &context));
         let config = Arc::new(config);

@@ -235,8 +235,9 @@ fn bridge_settings(old: &Bridge, new: &Bridge) -> Vec<Setting> {
 }
 
 fn worker_settings(old: Worker, new: Worker) -> Vec<Setting> {
-    let Worker { poll, scheduling, cpu } = old;
+    let Worker { io, poll, scheduling, cpu } = old;
     let mut s = Settings(Vec::new());
+    s.add("io", io, new.io);
     s.add("poll", poll, new.poll);
     s.add("scheduling", scheduling, new.scheduling);
     s.add("cpu", or(cpu, "any"), or(new.cpu, "any"));

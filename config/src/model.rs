@@ -71,12 +71,26 @@ pub struct Bridge {
 /// How the data path's thread runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Worker {
+    /// How it reads and writes frames.
+    pub io: Io,
     /// What it does when there is nothing to do.
     pub poll: Poll,
     /// Who it lets go first.
     pub scheduling: Scheduling,
     /// The processor it stays on; `None`: any.
     pub cpu: Option<u16>,
+}
+
+/// How the data path's thread reads and writes frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Io {
+    /// `IoUring` where the kernel gives it, else `Readiness`.
+    Auto,
+    /// Many frames by one system call.
+    IoUring,
+    /// A system call for each frame.
+    Readiness,
 }
 
 /// What the data path does when there is nothing to do.

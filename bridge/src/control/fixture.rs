@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use dcbridge_config::{Bridge, Config, Lldp, Maps, Metrics, Poll, Scheduling};
+use dcbridge_config::{Bridge, Config, Io, Lldp, Maps, Metrics, Poll, Scheduling};
 
 use super::source::StateSource;
 use crate::runtime::Error;
@@ -60,7 +60,12 @@ pub(crate) fn config() -> Config {
             stall_budget_us: 5000,
             control_socket: "/run/dcbridge/br0.sock".into(),
         },
-        worker: dcbridge_config::Worker { poll: Poll::Sleep, scheduling: Scheduling::Auto, cpu: None },
+        worker: dcbridge_config::Worker {
+            io: Io::Auto,
+            poll: Poll::Sleep,
+            scheduling: Scheduling::Auto,
+            cpu: None,
+        },
         metrics: Metrics { listen: None },
         watchdog: None,
         lldp: Lldp {

@@ -34,7 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::arena::Arena;
 use crate::dcbx;
-use crate::port::{Interest, Link, Port, RxFrame, TxDesc, TxOutcome};
+use crate::port::{Interest, Link, Port, RxFrame, TxDesc, TxOutcome, ring};
 use crate::state::{FdbEntry, Snapshot};
 use crate::switch::operation::Operation;
 use crate::switch::watchdog::Storm;
@@ -133,6 +133,7 @@ pub struct Worker {
     began: Instant,
     burst: Time,
     poll: Poll,
+    io: &'static str,
     scheduling: &'static str,
     next_housekeeping: Time,
     /// When a frame last passed.
@@ -212,6 +213,7 @@ impl Worker {
             began: Instant::now(),
             burst: parts.burst,
             poll: parts.poll,
+            io: "readiness",
             scheduling: "normal",
             worked: Time::ZERO,
             turn_rx_bytes: 0,
@@ -237,6 +239,14 @@ impl Worker {
     /// person.
     pub fn settle_in(&mut self, settings: config::Worker) -> Vec<String> {
         let mut missing = Vec::new();
+        if settings.io != config::Io::Readiness {
+            match ring::enable() {
+                Ok(()) => self.io = "io_uring",
+                Err(refused) if settings.io == config::Io::IoUring => missing.push(refused),
+                // Readiness is as good, only slower; `dcbridge run` says which it is.
+                Err(_) => {}
+            }
+        }
         let realtime = match settings.scheduling {
             config::Scheduling::Auto => self.lossless,
             config::Scheduling::Normal => false,
@@ -371,7 +381,7 @@ impl Worker {
             port.host_edge_drops = slot.host_edge_drops;
         }
         snapshot.worker = crate::state::Worker {
-            io: "readiness".to_owned(),
+            io: self.io.to_owned(),
             scheduling: self.scheduling.to_owned(),
             turns: self.turns,
             wakeups: self.wakeups,

@@ -36,6 +36,7 @@ pub(super) fn settings(file: &File) -> (Bridge, Metrics) {
 pub(super) fn worker(file: &File) -> Worker {
     let raw = file.worker.value().map_or_else(WorkerSection::defaults, |table| table.0.clone());
     Worker {
+        io: raw.io.value.0,
         poll: raw.poll.value.0,
         scheduling: raw.scheduling.value.0,
         cpu: raw.cpu.value().map(|cpu| cpu.0 as u16),
