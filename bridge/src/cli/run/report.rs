@@ -39,7 +39,7 @@ impl Banner<'_> {
         }
         out.push('\n');
         out.push_str(&indented(&classes(&self.config.traffic_classes).render(canvas)));
-        let _ = writeln!(out, "\n  worker   {}, {} priority", snapshot.worker.io, snapshot.worker.scheduling);
+        let _ = writeln!(out, "\n  worker   {}", snapshot.worker.io);
         let _ = writeln!(out, "  state    {}", ask(self.config, self.socket));
         match self.metrics {
             Some(address) => {

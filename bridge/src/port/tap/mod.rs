@@ -181,19 +181,20 @@ impl TapPort {
         }
     }
 
-    /// Finds out which queues have something to read, unless that is known well enough.
-    fn look(&mut self, serve: u8) {
+    /// Finds out which queues have something to read, unless that is known well enough (then `false`).
+    fn look(&mut self, serve: u8) -> bool {
         if self.queues.len() == 1 {
             self.found = 1;
-            return;
+            return false;
         }
         let known = self.found & serve != 0;
         if known && self.look_in > 0 {
-            return;
+            return false;
         }
         self.found = self.waiting();
         self.stride = if known { (2 * self.stride).min(LOOK_AFTER) } else { 1 };
         self.look_in = self.stride;
+        true
     }
 
     /// Queues that may have something to read.
@@ -289,24 +290,28 @@ impl Port for TapPort {
         let count = self.queues.len();
         let first = self.next;
         self.next = (first + 1) % count;
+        let mut news = false;
         loop {
-            self.look(serve);
+            news |= self.look(serve);
             if self.found & serve == 0 {
                 break;
             }
+            let before = budget;
             for queue in (0..count).map(|n| (first + n) % count).filter(|queue| serve & 1 << queue != 0) {
                 if self.found & 1 << queue != 0 && self.drain(queue, &mut budget, arena, out, &mut status) {
                     self.found &= !(1 << queue);
+                    news = true;
                 }
                 if status.more || status.closed.is_some() {
                     break;
                 }
             }
-            if count == 1 || status.more || status.closed.is_some() {
+            // One queue is empty now; and there is no looking for ever at something that can't be read.
+            if count == 1 || budget == before || status.more || status.closed.is_some() {
                 break;
             }
         }
-        if let Some(lossless) = &mut self.lossless {
+        if let Some(lossless) = self.lossless.as_mut().filter(|_| news) {
             lossless.read(self.found);
         }
         status
