@@ -119,13 +119,16 @@ impl Arena {
         unsafe { self.memory.read(self.memory.locate(id), ROOM, self.slots[id.index()].len as usize) }
     }
 
-    /// A frame's bytes with the room in front of them (`ROOM` bytes), to be written to; `None` while somebody else may
-    /// read them.
+    /// A frame's bytes with the room in front of them (`ROOM` bytes); `None` while somebody else may read them.
+    pub fn bytes_with_room(&self, id: FrameId) -> Option<&[u8]> {
+        let slot = self.slots.get(id.index()).filter(|slot| slot.lent == 0)?;
+        // SAFETY: only this arena writes to its slots, by methods that take `&mut self`.
+        Some(unsafe { self.memory.read(self.memory.locate(id), 0, ROOM + slot.len as usize) })
+    }
+
+    /// The same, to be written to.
     pub fn bytes_with_room_mut(&mut self, id: FrameId) -> Option<&mut [u8]> {
-        let slot = self.slots.get(id.index())?;
-        if slot.lent > 0 {
-            return None;
-        }
+        let slot = self.slots.get(id.index()).filter(|slot| slot.lent == 0)?;
         // SAFETY: the slot is not lent, and this arena is borrowed as long as the reference lives.
         Some(unsafe { self.memory.write(self.memory.locate(id), 0, ROOM + slot.len as usize) })
     }

@@ -19,7 +19,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dcbridge_config::{Config, Port as PortConfig};
+use dcbridge_config::{self as config, Config, Io, Port as PortConfig};
 use dcbridge_scheduler::{PortId, Rate, Time};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -28,7 +28,7 @@ use tracing::{debug, info, warn};
 
 use crate::dcbx::{Agency, Identity, Output};
 use crate::edge;
-use crate::port::{self, OpenContext, Opened};
+use crate::port::{self, OpenContext, Opened, ring};
 use crate::port::{Link, OpenError};
 use crate::state::{FdbEntry, Snapshot};
 use crate::switch::crew::Crew;
@@ -92,6 +92,10 @@ impl Handle {
     /// # Errors
     /// A sentence for a person.
     pub async fn start_with(config: Config, opener: Arc<Opener>) -> Result<Handle, Error> {
+        if config.worker.io == Io::IoUring {
+            ring::probe()
+                .map_err(|why| Error(format!("{why}; `io = \"auto\"` under `[worker]` does without it")))?;
+        }
         let context = OpenContext::new(&config);
         let opener: Arc<PortOpener> = Arc::new(move |port: &PortConfig| opener(port, &context));
         let config = Arc::new(config);
@@ -211,11 +215,12 @@ fn start_workers(
 }
 
 fn start_worker(config: &Config, number: usize, of: usize, parts: Parts) -> Result<JoinHandle<()>, Error> {
-    let (scheduling, cpu) = (config.worker.scheduling, config.worker.cpus.get(number).copied());
+    let config::Worker { io, scheduling, ref cpus, .. } = config.worker;
+    let cpu = cpus.get(number).copied();
     let mut worker = Worker::new(parts).map_err(|e| Error(format!("no epoll descriptor: {e}")))?;
     let name = if of == 1 { "dcbridge-worker".to_owned() } else { format!("dcbridge-work{number}") };
     let thread = std::thread::Builder::new().name(name).spawn(move || {
-        for missing in worker.settle_in(scheduling, cpu) {
+        for missing in worker.settle_in(io, scheduling, cpu) {
             warn!("{missing}");
         }
         worker.run();

@@ -235,9 +235,10 @@ fn bridge_settings(old: &Bridge, new: &Bridge) -> Vec<Setting> {
 }
 
 fn worker_settings(old: &Worker, new: &Worker) -> Vec<Setting> {
-    let Worker { threads, poll, scheduling, cpus } = old;
+    let Worker { threads, io, poll, scheduling, cpus } = old;
     let mut s = Settings(Vec::new());
     s.add("threads", threads, new.threads);
+    s.add("io", io, new.io);
     s.add("poll", poll, new.poll);
     s.add("scheduling", scheduling, new.scheduling);
     let named = |cpus: &[u16]| cpus.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::model::{
-    Dcbx, DcbxMode, DcbxRole, FlowControl, IpPrefix, LldpGroup, Match, MultiPeer, PeerReaction, Poll,
+    Dcbx, DcbxMode, DcbxRole, FlowControl, Io, IpPrefix, LldpGroup, Match, MultiPeer, PeerReaction, Poll,
     PortKind, PortVlan, PrioritySet, QueueLimit, Scheduling, StaticEntry, StreamEndpoint, Trust, Tsa,
     WatchdogAction,
 };
@@ -15,6 +15,16 @@ impl Display for Tsa {
         f.pad(match self {
             Self::Strict => "strict",
             Self::Ets => "ets",
+        })
+    }
+}
+
+impl Display for Io {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::IoUring => "io_uring",
+            Self::Readiness => "readiness",
         })
     }
 }

@@ -73,12 +73,26 @@ pub struct Bridge {
 pub struct Worker {
     /// How many there are.
     pub threads: u8,
+    /// How it reads and writes frames.
+    pub io: Io,
     /// What it does when there is nothing to do.
     pub poll: Poll,
     /// Who it lets go first.
     pub scheduling: Scheduling,
     /// The processors that they stay on, thread by thread; those beyond the list run on any.
     pub cpus: Vec<u16>,
+}
+
+/// How the data path's thread reads and writes frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Io {
+    /// `IoUring` where the kernel gives it, else `Readiness`.
+    Auto,
+    /// Many frames by one system call.
+    IoUring,
+    /// A system call for each frame.
+    Readiness,
 }
 
 /// What the data path does when there is nothing to do.

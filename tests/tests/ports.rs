@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dcbridge::arena::Arena;
 use dcbridge::bench::yardstick::vnet;
 use dcbridge::port::tap::{TapOptions, TapPort};
-use dcbridge::port::{MAX_HEAD, Port, TxOutcome, VnetHeader};
+use dcbridge::port::{MAX_HEAD, Port, TxDesc, TxOutcome, VnetHeader, ring};
 use dcbridge_tests::forward::{Joined, whole};
 use dcbridge_tests::host::{Host, ip, mac};
 use dcbridge_tests::privilege::root_for;
@@ -78,6 +78,63 @@ fn a_head_of_any_length_goes_before_any_part_of_a_frame() {
             assert_eq!(arena.bytes(id), body, "sending has changed nothing");
         }
     }
+}
+
+#[test]
+fn frames_handed_over_together_arrive_each_as_it_is_by_either_io() {
+    if !root_for("frames handed to a TAP together") {
+        return;
+    }
+    for (by_ring, offload) in [(false, true), (true, true), (true, false)] {
+        // A ring belongs to its thread.
+        let sending = std::thread::spawn(move || {
+            if by_ring {
+                ring::enable().unwrap();
+            }
+            hand_over_together(offload);
+        });
+        sending.join().unwrap();
+    }
+}
+
+/// More than a ring takes at once: whole frames, with heads of their own, and one that is not as long as it says.
+fn hand_over_together(offload: bool) {
+    let host = Host::new("together");
+    let mut port = open_as(&TapOptions { offload, ..options(&host, "t0") });
+    let socket = packet_socket(&host, "t0");
+    let mut arena = Arena::new(1 << 20);
+    let head: Vec<u8> = frame(MAX_HEAD).iter().map(|b| b ^ 0x5a).collect();
+    let (mut descs, mut expected, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
+    for n in 0..ring::DEPTH + 16 {
+        let mut body = frame(60 + n * 7);
+        body[20] = n as u8;
+        let id = arena.insert(&body, VnetHeader::default()).unwrap();
+        let mut desc = whole(&arena, id);
+        if n % 3 > 0 {
+            let (len, off) = (14 + n % (MAX_HEAD - 13), n % 15);
+            desc = TxDesc { head_len: len as u8, off: off as u32, len: desc.len - off as u32, ..desc };
+            desc.head.copy_from_slice(&head);
+            expected.push([&head[..len], &body[off..]].concat());
+        } else {
+            expected.push(body.clone());
+        }
+        bodies.push((id, body));
+        descs.push(desc);
+    }
+    descs[5].off = 60_000;
+    expected.remove(5);
+    let mut outcomes = Vec::new();
+    port.tx(&descs, &mut arena, &mut outcomes);
+    let refused = |n| if n == 5 { TxOutcome::Refused } else { TxOutcome::Sent };
+    assert_eq!(outcomes, (0..descs.len()).map(refused).collect::<Vec<_>>());
+    for (n, sent) in expected.iter().enumerate() {
+        assert_eq!(&socket.receive(PATIENCE).unwrap(), sent, "frame {n}, offload {offload}");
+    }
+    assert!(bodies.iter().all(|(id, body)| arena.bytes(*id) == body), "sending has changed nothing");
+    host.links(|l| l.set_down("t0"));
+    outcomes.clear();
+    port.tx(&descs, &mut arena, &mut outcomes);
+    assert!(outcomes.iter().all(|&o| o == TxOutcome::Refused), "an interface that is down takes none");
 }
 
 /// Two hosts, each with a TAP and the other as its neighbour.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use dcbridge_config::{Bridge, Config, Lldp, Maps, Metrics, Poll, Scheduling};
+use dcbridge_config::{Bridge, Config, Io, Lldp, Maps, Metrics, Poll, Scheduling};
 
 use super::source::StateSource;
 use crate::runtime::Error;
@@ -62,6 +62,7 @@ pub(crate) fn config() -> Config {
         },
         worker: dcbridge_config::Worker {
             threads: 1,
+            io: Io::Auto,
             poll: Poll::Sleep,
             scheduling: Scheduling::Auto,
             cpus: vec![],

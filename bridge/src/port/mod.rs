@@ -17,6 +17,7 @@ mod interface;
 pub mod memory;
 mod open;
 pub mod packet;
+pub mod ring;
 pub mod stream;
 mod sys;
 pub mod tap;

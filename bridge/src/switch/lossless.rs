@@ -108,6 +108,11 @@ impl Switch {
         })
     }
 
+    /// Whether `gates` has something to tell.
+    pub fn gates_changed(&self) -> bool {
+        !self.gates.is_empty()
+    }
+
     /// Gates that changed since the last call, in order.
     pub fn gates(&mut self) -> std::vec::Drain<'_, Gate> {
         self.gates.drain(..)

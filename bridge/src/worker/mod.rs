@@ -46,7 +46,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::arena::{Arena, CELL};
 use crate::dcbx;
-use crate::port::{Interest, Link, Port, RxFrame, TxDesc, TxOutcome};
+use crate::port::{Interest, Link, Port, RxFrame, TxDesc, TxOutcome, ring};
 use crate::state::Snapshot;
 use crate::switch::fdb::Learned;
 use crate::switch::forward::PortSet;
@@ -163,6 +163,7 @@ pub struct Worker {
     clock: Clock,
     burst: Time,
     poll: Poll,
+    io: &'static str,
     scheduling: &'static str,
     next_housekeeping: Time,
     /// When a frame last passed.
@@ -255,6 +256,7 @@ impl Worker {
             clock: parts.clock,
             burst: parts.burst,
             poll: parts.poll,
+            io: "readiness",
             scheduling: "normal",
             worked: Time::ZERO,
             turn_rx_bytes: 0,
@@ -284,8 +286,21 @@ impl Worker {
 
     /// Settles how the calling thread runs, which is to be the worker's. Answers what could not be had: sentences for a
     /// person.
-    pub fn settle_in(&mut self, scheduling: config::Scheduling, cpu: Option<u16>) -> Vec<String> {
+    pub fn settle_in(
+        &mut self,
+        io: config::Io,
+        scheduling: config::Scheduling,
+        cpu: Option<u16>,
+    ) -> Vec<String> {
         let mut missing = Vec::new();
+        if io != config::Io::Readiness {
+            match ring::enable() {
+                Ok(()) => self.io = "io_uring",
+                Err(refused) if io == config::Io::IoUring => missing.push(refused),
+                // Readiness is as good, only slower; `dcbridge run` says which it is.
+                Err(_) => {}
+            }
+        }
         let realtime = match scheduling {
             config::Scheduling::Auto => self.lossless,
             config::Scheduling::Normal => false,
@@ -442,7 +457,7 @@ impl Worker {
             port.host_edge_drops = slot.host_edge_drops;
         }
         snapshot.worker = crate::state::Worker {
-            io: "readiness".to_owned(),
+            io: self.io.to_owned(),
             scheduling: self.scheduling.to_owned(),
             turns: self.turns,
             wakeups: self.wakeups,

@@ -14,11 +14,9 @@ impl Worker {
             if self.is_sated(id) {
                 continue;
             }
-            // A lossless sender is paused between two of its frames, not between two batches.
-            let call = if self.lossless { 1 } else { RX_CALL };
             let enough = self.turn_rx_bytes + RX_TURN_BYTES;
-            for _ in 0..RX_BATCH / call {
-                if !self.receive_from(id, call) || self.turn_rx_bytes >= enough {
+            for _ in 0..RX_BATCH / RX_CALL {
+                if !self.receive_from(id, RX_CALL) || self.turn_rx_bytes >= enough {
                     break;
                 }
             }
@@ -72,18 +70,28 @@ impl Worker {
         }
         let slot = &mut self.slots[id.index()];
         let Some(port) = &mut slot.port else { return false };
-        self.received.clear();
-        let status = port.rx(slot.serve, batch, &mut self.arena, &mut self.received);
-        self.readable.set(id, status.more);
-        if !self.received.is_empty() {
-            self.worked = now;
-        }
+        // A lossless sender is paused between two of its frames, not between two batches.
+        let step = if self.lossless { 1 } else { batch };
         let (bytes_before, wire_before) = (self.switch.books(id).rx.bytes, self.switch.books(id).rx_wire);
-        for frame in &self.received {
-            self.switch.rx(id, frame.queue, frame.id, &mut self.arena, now);
-        }
-        if status.lost > 0 {
-            self.switch.rx_lost(id, status.lost);
+        let mut left = batch;
+        let status = loop {
+            self.received.clear();
+            let status = port.rx(slot.serve, step, &mut self.arena, &mut self.received);
+            for frame in &self.received {
+                self.switch.rx(id, frame.queue, frame.id, &mut self.arena, now);
+            }
+            if status.lost > 0 {
+                self.switch.rx_lost(id, status.lost);
+            }
+            left = left.saturating_sub(step);
+            let last = left == 0 || !status.more || status.closed.is_some();
+            if last || self.switch.gates_changed() || (slot.stops && !self.switch.may_read(id)) {
+                break status;
+            }
+        };
+        self.readable.set(id, status.more);
+        if self.switch.books(id).rx_wire != wire_before {
+            self.worked = now;
         }
         self.turn_rx_bytes += self.switch.books(id).rx.bytes - bytes_before;
         if let Some(rate) = slot.line_rate {

@@ -57,7 +57,7 @@ pub(super) fn worker(file: &File, ports: usize, cx: &mut Reader) -> Worker {
         let help = "each thread stays on one: name no more than there are `threads`";
         cx.report(Diagnostic::warning(span, title).label("those at the end are not used").help(help));
     }
-    Worker { threads, poll: raw.poll.value.0, scheduling: raw.scheduling.value.0, cpus }
+    Worker { threads, io: raw.io.value.0, poll: raw.poll.value.0, scheduling: raw.scheduling.value.0, cpus }
 }
 
 pub(super) fn maps(file: &File) -> Maps {

@@ -2,7 +2,12 @@
 
 use super::section;
 use super::value::{Int, List, OneOf, Word};
-use crate::model::{Poll, Scheduling};
+use crate::model::{Io, Poll, Scheduling};
+
+impl Word for Io {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("io_uring", Self::IoUring), ("readiness", Self::Readiness)];
+}
 
 impl Word for Poll {
     const WORDS: &'static [(&'static str, Self)] =
@@ -19,6 +24,8 @@ section! {
     struct WorkerSection in "[worker]" {
         /// How many there are: ports go round, the first to the first thread. One moves frames with the least work and delay, and is enough as long as it has a processor to itself and does not use it up (`dcbridge_worker_cpu_seconds_total`). More pay where it does and others are idle: a frame whose ports belong to two threads then costs some 100 ns more and may have to wait until the other thread wakes up. Each has a part of the buffer, so that one crowded port can take less of it.
         threads: Int<1, 16> = Int(1);
+        /// How frames are handed to the kernel: "io_uring" gives it all that a turn has for a TAP by one system call, "readiness" makes a call for each frame. "auto" takes io_uring where it is allowed (containers and hardened machines often forbid it) and else readiness; `dcbridge run` says which. "io_uring" where it can't be had is an error.
+        io: OneOf<Io> = OneOf(Io::Auto);
         /// What the thread does when there is nothing to do: "sleep" until a frame or a time comes, "adaptive" goes on looking for 50 us before it sleeps, which saves a wake-up for every frame of a conversation, "busy" never sleeps and keeps a processor to itself.
         poll: OneOf<Poll> = OneOf(Poll::Sleep);
         /// "realtime" asks for SCHED_FIFO: the thread then runs as soon as it is woken, before all ordinary work, also on a machine that is busy otherwise (it needs CAP_SYS_NICE; without it `dcbridge run` says so and goes on). "auto" asks for it where a class is lossless, because what comes while a thread waits for its turn is what headroom has to hold.

@@ -44,9 +44,16 @@ fn books_balance() {
     if !root_for("the books under load") {
         return;
     }
+    for io in ["io_uring", "readiness"] {
+        books_balance_by(io);
+    }
+}
+
+fn books_balance_by(io: &str) {
     let slow = "line_rate = \"300Mbit\"";
+    let sections = format!("[worker]\nio = \"{io}\"\n{}", sections());
     let network =
-        Network::new(PROGRAM, "loop_detection = false", &sections(), &[("a", ""), ("b", slow), ("c", slow)]);
+        Network::new(PROGRAM, "loop_detection = false", &sections, &[("a", ""), ("b", slow), ("c", slow)]);
     let offers = [
         offer((0, 1), 0, 300.0, FULL),
         offer((0, 1), 1, 200.0, FrameSize::Mixed),
@@ -55,6 +62,7 @@ fn books_balance() {
         offer((1, 0), 1, 20.0, FrameSize::Fixed(64)),
     ];
     let begin = network.program.state();
+    assert_eq!(begin.worker.io, io);
     let dropped = [0, 1, 2].map(|host| network.dropped_by_interface(host));
     let mut traffic = Traffic::start(&network, &offers);
     let (mut most, mut lost) = (0, 0);

@@ -39,7 +39,8 @@ impl Banner<'_> {
         }
         out.push('\n');
         out.push_str(&indented(&classes(&self.config.traffic_classes).render(canvas)));
-        let _ = writeln!(out, "\n  state    {}", ask(self.config, self.socket));
+        let _ = writeln!(out, "\n  worker   {}", snapshot.worker.io);
+        let _ = writeln!(out, "  state    {}", ask(self.config, self.socket));
         match self.metrics {
             Some(address) => {
                 let _ = writeln!(out, "  metrics  http://{address}/metrics\n  page     http://{address}/");

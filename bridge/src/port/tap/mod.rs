@@ -6,9 +6,10 @@
 mod holder;
 mod lossless;
 mod open;
+mod send;
 
 use std::fs::File;
-use std::io::{self, IoSlice, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -17,8 +18,7 @@ use dcbridge_scheduler::Priority;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
-    Guarantee, Interest, Link, MAX_HEAD, Port, RxFrame, RxStatus, TxDesc, TxOutcome, VNET_HEADER_LEN,
-    VnetHeader, sys,
+    Guarantee, Interest, Link, Port, RxFrame, RxStatus, TxDesc, TxOutcome, VNET_HEADER_LEN, VnetHeader, sys,
 };
 use crate::arena::{Arena, ROOM};
 use crate::edge::HostEdge;
@@ -30,6 +30,8 @@ pub use open::open;
 
 /// Frames that are taken at once. A TAP write never waits, so any number is safe; a bound keeps a turn short.
 const TX_ROOM: usize = 256;
+/// Frames after which all queues are looked at again at the latest: one that was empty is not kept waiting for long.
+const LOOK_AFTER: u8 = 16;
 const DELETED: &str = "the interface was deleted";
 const _: () =
     assert!(ROOM >= VNET_HEADER_LEN, "the offload header is read into the room in front of a frame");
@@ -83,6 +85,12 @@ pub struct TapPort {
     notes: Vec<String>,
     /// Gates, if there is a queue per priority.
     lossless: Option<Lossless>,
+    /// Queues that were found to have something, and were not found empty since.
+    found: u8,
+    /// Frames until all queues are looked at again, and how many it was the last time: the longer there is always
+    /// something, the longer, since a look costs as much as a frame.
+    look_in: u8,
+    stride: u8,
     /// Queue with which the next `rx` begins: another one each time, so that a busy one does not use up every budget.
     next: usize,
     /// `rx` has said that the interface is gone.
@@ -102,7 +110,17 @@ enum Read1 {
 
 impl TapPort {
     fn new(queues: Vec<File>, offload: bool, notes: Vec<String>) -> TapPort {
-        TapPort { queues, offload, notes, lossless: None, next: 0, closed: false }
+        TapPort {
+            queues,
+            offload,
+            notes,
+            lossless: None,
+            found: 0,
+            look_in: 0,
+            stride: 1,
+            next: 0,
+            closed: false,
+        }
     }
 
     /// What a person should know about how the port was opened.
@@ -126,7 +144,7 @@ impl TapPort {
     }
 
     fn read(&mut self, queue: usize, arena: &mut Arena) -> Read1 {
-        let mut file = &self.queues[queue];
+        let file = self.queues[queue].as_fd();
         let offload = self.offload;
         // A landing that can't be had leaves the frame in the device; one that can't be kept has taken it out.
         let mut taken = false;
@@ -134,7 +152,7 @@ impl TapPort {
             // The offload header lies in the room in front: one place to read to costs 70 ns less than two.
             let place = &mut landing[if offload { ROOM - VNET_HEADER_LEN } else { ROOM }..];
             let full = place.len();
-            let read = file.read(place)?;
+            let read = sys::read(file, place)?;
             taken = true;
             if read == full {
                 // The kernel has cut it.
@@ -163,11 +181,24 @@ impl TapPort {
         }
     }
 
+    /// Finds out which queues have something to read, unless that is known well enough (then `false`).
+    fn look(&mut self, serve: u8) -> bool {
+        if self.queues.len() == 1 {
+            self.found = 1;
+            return false;
+        }
+        let known = self.found & serve != 0;
+        if known && self.look_in > 0 {
+            return false;
+        }
+        self.found = self.waiting();
+        self.stride = if known { (2 * self.stride).min(LOOK_AFTER) } else { 1 };
+        self.look_in = self.stride;
+        true
+    }
+
     /// Queues that may have something to read.
     fn waiting(&self) -> u8 {
-        if self.queues.len() == 1 {
-            return 1;
-        }
         // One call for all of them: an attempt to read from each empty one would cost more than the frames.
         let first = self.queues[0].as_fd();
         let mut fds: [PollFd<'_>; 8] = std::array::from_fn(|n| {
@@ -204,55 +235,10 @@ impl TapPort {
                 }
             }
             *budget -= 1;
+            self.look_in = self.look_in.saturating_sub(1);
         }
         status.more = true;
         false
-    }
-
-    /// Sends header, head and body by one `write`: they are put in front of the body, over bytes of the frame that are
-    /// not sent, and these are put back afterwards. Measured: 80 ns less than `writev`.
-    fn write(&self, frame: &TxDesc, arena: &mut Arena) -> io::Result<()> {
-        let mut front = [0; VNET_HEADER_LEN + MAX_HEAD];
-        let head = frame.head();
-        let header_len = if self.offload { VNET_HEADER_LEN } else { 0 };
-        let front_len = header_len + head.len();
-        front[..VNET_HEADER_LEN].copy_from_slice(&frame.vnet.to_bytes());
-        front[header_len..front_len].copy_from_slice(head);
-        let front = &front[..front_len];
-
-        let Some(bytes) = arena.bytes_with_room_mut(frame.body) else {
-            // Somebody else may be reading it.
-            let slices = [IoSlice::new(front), IoSlice::new(frame.body(arena))];
-            return self.write_once(|mut file| file.write_vectored(&slices));
-        };
-        let body_at = ROOM + frame.off as usize;
-        let end = body_at + frame.len as usize;
-        if end > bytes.len() {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        let Some(begin) = body_at.checked_sub(front_len) else {
-            // A head that is much longer than what it replaces.
-            return self.write_once(|mut file| {
-                file.write_vectored(&[IoSlice::new(front), IoSlice::new(&bytes[body_at..end])])
-            });
-        };
-        let mut covered = [0; VNET_HEADER_LEN + MAX_HEAD];
-        let covered = &mut covered[..front_len];
-        covered.copy_from_slice(&bytes[begin..body_at]);
-        bytes[begin..body_at].copy_from_slice(front);
-        let written = self.write_once(|mut file| file.write(&bytes[begin..end]));
-        bytes[begin..body_at].copy_from_slice(covered);
-        written
-    }
-
-    fn write_once(&self, write: impl Fn(&File) -> io::Result<usize>) -> io::Result<()> {
-        loop {
-            match write(&self.queues[0]) {
-                Ok(_) => return Ok(()),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
     }
 
     /// What a failed read means.
@@ -300,25 +286,33 @@ impl Port for TapPort {
             status.closed = Some(self.gone(io::ErrorKind::NotConnected.into()));
             return status;
         }
-        let mut waiting = self.waiting();
         let mut budget = budget;
         let count = self.queues.len();
         let first = self.next;
         self.next = (first + 1) % count;
-        for queue in (0..count).map(|n| (first + n) % count) {
-            let bit = 1 << queue;
-            if serve & waiting & bit == 0 {
-                continue;
+        let mut news = false;
+        loop {
+            news |= self.look(serve);
+            if self.found & serve == 0 {
+                break;
             }
-            if self.drain(queue, &mut budget, arena, out, &mut status) {
-                waiting &= !bit;
+            let before = budget;
+            for queue in (0..count).map(|n| (first + n) % count).filter(|queue| serve & 1 << queue != 0) {
+                if self.found & 1 << queue != 0 && self.drain(queue, &mut budget, arena, out, &mut status) {
+                    self.found &= !(1 << queue);
+                    news = true;
+                }
+                if status.more || status.closed.is_some() {
+                    break;
+                }
             }
-            if status.more || status.closed.is_some() {
+            // One queue is empty now; and there is no looking for ever at something that can't be read.
+            if count == 1 || budget == before || status.more || status.closed.is_some() {
                 break;
             }
         }
-        if let Some(lossless) = &mut self.lossless {
-            lossless.read(waiting);
+        if let Some(lossless) = self.lossless.as_mut().filter(|_| news) {
+            lossless.read(self.found);
         }
         status
     }
@@ -328,11 +322,7 @@ impl Port for TapPort {
     }
 
     fn tx(&mut self, frames: &[TxDesc], arena: &mut Arena, outcomes: &mut Vec<TxOutcome>) {
-        outcomes.extend(frames.iter().map(|frame| match self.write(frame, arena) {
-            Ok(()) => TxOutcome::Sent,
-            // EIO: set down. EBADFD: deleted, which `rx` and `tick` find out. EINVAL: a header that does not fit.
-            Err(_) => TxOutcome::Refused,
-        }));
+        send::send(self.queues[0].as_fd(), self.offload, frames, arena, outcomes);
     }
 
     fn interests(&self, out: &mut Vec<Interest>) {
@@ -355,6 +345,8 @@ impl Port for TapPort {
 
     fn set_gate(&mut self, priority: Priority, open: bool) {
         if let Some(lossless) = &mut self.lossless {
+            // It opens when its ring is known to be empty, so that has to be looked at.
+            self.look_in = 0;
             lossless.set_gate(priority, open);
         }
     }
