@@ -180,11 +180,11 @@ fn chart(figures: &Value, section: &str, title: &str, x: &str, y: &str, series: 
 }
 
 fn draw(figures: &Value) {
-    let frame: &[_] = &[("frame_ns", "received, forwarded, scheduled, sent")];
+    let frame: &[_] = &[("frame_ns", "the switch alone")];
     let ports: &[_] = &[
         frame[0],
-        ("two_busy_ns", "with the worker's turns, two ports busy"),
-        ("all_busy_ns", "all ports busy"),
+        ("two_busy_ns", "the worker, two ports busy"),
+        ("all_busy_ns", "the worker, all ports busy"),
     ];
     let ns = "ns a frame";
     let charts = [
@@ -227,7 +227,7 @@ fn draw(figures: &Value) {
                 &[
                     ("at_start_mb", "at start"),
                     ("learned_mb", "64 000 addresses"),
-                    ("filled_mb", "buffer once full of small frames"),
+                    ("filled_mb", "buffer once full"),
                 ],
             ),
         ),

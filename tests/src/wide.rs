@@ -117,7 +117,7 @@ impl WideLoad {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
-        ((self.state >> 32) * u64::from(below) >> 32) as u32
+        (((self.state >> 32) * u64::from(below)) >> 32) as u32
     }
 
     /// The port of a station: those with numbers in a row are at different ones and, `ports` at a time, in one VLAN.

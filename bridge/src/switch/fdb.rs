@@ -270,8 +270,8 @@ mod tests {
     }
 
     fn address(n: u32) -> [u8; 6] {
-        let [a, b, c, d] = n.to_be_bytes();
-        [2, 0, a, b, c, d]
+        let number = n.to_be_bytes();
+        [2, 0, number[0], number[1], number[2], number[3]]
     }
 
     #[test]
