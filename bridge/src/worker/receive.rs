@@ -84,7 +84,8 @@ impl Worker {
                 self.switch.rx_lost(id, status.lost);
             }
             left = left.saturating_sub(step);
-            let last = left == 0 || !status.more || status.closed.is_some();
+            let enough = self.switch.books(id).rx.bytes - bytes_before >= RX_TURN_BYTES;
+            let last = left == 0 || enough || !status.more || status.closed.is_some();
             if last || self.switch.gates_changed() || (slot.stops && !self.switch.may_read(id)) {
                 break status;
             }

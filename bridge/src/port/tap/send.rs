@@ -11,8 +11,9 @@ use crate::arena::{Arena, ROOM};
 use crate::port::ring::{self, DEPTH, Pieces, WriteRing};
 use crate::port::{MAX_HEAD, TxDesc, TxOutcome, VNET_HEADER_LEN, sys};
 
-/// Frames from which on the ring is worth it.
+/// Frames from which on the ring is worth it, as long as they are short: with a superframe, copying is all that counts.
 const WORTH_A_RING: usize = 2;
+const SHORT: u32 = 16_384;
 /// Header and head, and the whole frame as long as it fits: to copy this little costs less than a second piece.
 const FRONT: usize = 512;
 const _: () = assert!(VNET_HEADER_LEN + MAX_HEAD <= FRONT);
@@ -39,6 +40,7 @@ pub(super) fn send(
                 put_header(frame, header, arena);
             }
             let by_ring = few.len() >= WORTH_A_RING
+                && few.iter().all(|frame| frame.len <= SHORT)
                 && ring::with(|ring| at_once(ring, fd, header, few, arena, fronts, outcomes)).is_some();
             if !by_ring {
                 outcomes.extend(few.iter().map(|frame| one(fd, header, frame, arena, &mut fronts[0])));
