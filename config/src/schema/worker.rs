@@ -17,7 +17,7 @@ impl Word for Scheduling {
 section! {
     /// The threads that move frames. It pays to change this when a delay or a rate is to be the best that the machine has.
     struct WorkerSection in "[worker]" {
-        /// How many there are: ports go round, the first to the first thread. One moves frames with the least work and delay, and is enough as long as it has a processor to itself and does not use it up (`dcbridge_worker_cpu_seconds_total`). More pay where it does and others are idle: a frame whose ports belong to two threads then costs some 100 ns more and may have to wait until the other thread wakes up. Each has a part of the buffer, so that one crowded port can take less of it.
+        /// How many there are: ports go round, the first to the first thread. One moves frames with the least work and delay, and is enough as long as it has a processor to itself and does not use it up (`dcbridge_worker_cpu_seconds_total`). More pay where it does and others are idle: a frame whose ports belong to two threads costs more work, and may have to wait until the other thread wakes up. Each has a part of the buffer, so that one crowded port can take less of it.
         threads: Int<1, 16> = Int(1);
         /// What the thread does when there is nothing to do: "sleep" until a frame or a time comes, "adaptive" goes on looking for 50 us before it sleeps, which saves a wake-up for every frame of a conversation, "busy" never sleeps and keeps a processor to itself.
         poll: OneOf<Poll> = OneOf(Poll::Sleep);

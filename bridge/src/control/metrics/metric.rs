@@ -110,7 +110,12 @@ impl Metric {
 
     fn visit_port(&self, port: &Port, shares: &Shares, emit: &mut dyn FnMut(&[&str], Value)) {
         match &self.from {
-            From::Switch(_) | From::Worker(_) | From::Build | From::Dcbx | From::DcbxPriority(_) | From::DcbxClass(_) => {}
+            From::Switch(_)
+            | From::Worker(_)
+            | From::Build
+            | From::Dcbx
+            | From::DcbxPriority(_)
+            | From::DcbxClass(_) => {}
             From::Port(value) => {
                 if let Some(value) = value(port) {
                     emit(&[&port.name], value);
