@@ -64,12 +64,15 @@ pub type Opener = dyn Fn(&PortConfig, &OpenContext) -> Result<Opened, OpenError>
 /// The same with all that it has to know of the switch.
 type PortOpener = dyn Fn(&PortConfig) -> Result<Opened, OpenError> + Send + Sync;
 
+/// The workers' threads.
+type Threads = Vec<JoinHandle<()>>;
+
 /// A running switch.
 #[derive(Clone)]
 pub struct Handle {
     config: Arc<Config>,
     commands: Commands,
-    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    threads: Arc<Mutex<Threads>>,
     notes: Arc<Vec<(String, String)>>,
     agency: Agency,
 }
@@ -179,7 +182,7 @@ impl Handle {
 fn start_workers(
     config: &Arc<Config>,
     identity: &Identity,
-) -> Result<(Commands, Vec<JoinHandle<()>>, UnboundedReceiver<Event>), Error> {
+) -> Result<(Commands, Threads, UnboundedReceiver<Event>), Error> {
     let crew = Crew::of(config);
     let descriptor = |_| EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
     let wakes: Result<Vec<_>, _> = (0..crew.members()).map(descriptor).collect();
@@ -276,7 +279,7 @@ async fn supervise(
     commands: Commands,
     mut heard: UnboundedReceiver<Event>,
     agency: Agency,
-    alive: std::sync::Weak<Mutex<Vec<JoinHandle<()>>>>,
+    alive: std::sync::Weak<Mutex<Threads>>,
 ) {
     let mut watch = tokio::time::interval(LOOK);
     loop {

@@ -9,7 +9,8 @@
 //! ```
 //! Each scheduler divides its share among the queues by the same rule, and knows how much of it is in each queue of the
 //! switch. So a dynamic limit binds each share's part of a queue, and the sum of the parts is bound by the sum of the
-//! shares. A fixed limit binds the whole queue, which only the borrower sees: he refuses what is too much. What is
+//! shares. A fixed limit binds the whole queue, which only the borrower sees: he refuses what is too much (what was lent is not
+//! all in the queue: some of it is on its way, there or back). What is
 //! lossless is limited where it comes in, as ever.
 //!
 //! What must not enter: how copies and tokens travel.
@@ -30,7 +31,9 @@ impl Scheduler {
     /// # Errors
     /// Why it was refused; nothing was charged then.
     pub fn lend(&mut self, port: PortId, meta: &Meta) -> Result<Loan, Refused> {
-        self.check_limit(port, meta)?;
+        if self.ports[port.index()].is_dynamic(meta.priority) {
+            self.check_limit(port, meta)?;
+        }
         if self.lendable == 0 {
             return Err(Refused::BufferFull);
         }

@@ -179,6 +179,11 @@ impl Port {
         held.saturating_add(u32::from(cells)) > queue.limit.cells(free)
     }
 
+    /// Whether the limit of a queue depends on what is free.
+    pub(crate) fn is_dynamic(&self, priority: Priority) -> bool {
+        matches!(self.queues[priority.index()].limit, QueueLimit::Dynamic(_))
+    }
+
     /// Whether `cells` more would be too many for a queue of a fixed length.
     pub(crate) fn is_over(&self, priority: Priority, cells: u16) -> bool {
         let queue = &self.queues[priority.index()];

@@ -29,8 +29,9 @@ pub const MAX_FLOWS: usize = 16;
 /// How many workers the switches of scenarios have, where it is not the scenario's affair.
 pub const THREADS: &str = "DCBRIDGE_THREADS";
 
-fn threads() -> Option<u8> {
-    std::env::var(THREADS).ok()?.parse().ok()
+/// How many workers the switches of scenarios have.
+pub fn threads() -> u64 {
+    std::env::var(THREADS).ok().and_then(|n| n.parse().ok()).unwrap_or(1)
 }
 
 /// A configuration from its text, with as many workers as [`THREADS`] says.
@@ -40,8 +41,8 @@ fn threads() -> Option<u8> {
 pub fn config(text: &str) -> dcbridge_config::Config {
     match dcbridge_config::parse(text, "scenario.toml") {
         Ok((mut config, _)) => {
-            if let Some(threads) = threads() {
-                config.worker.threads = threads;
+            if std::env::var_os(THREADS).is_some() {
+                config.worker.threads = threads() as u8;
             }
             config
         }

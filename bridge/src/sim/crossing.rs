@@ -83,7 +83,9 @@ impl Node {
             if due.is_empty() {
                 return;
             }
-            due.into_iter().for_each(|(_, way)| self.arrive(way, now));
+            for (_, way) in due {
+                self.arrive(way, now);
+            }
         }
     }
 }

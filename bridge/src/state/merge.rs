@@ -29,7 +29,9 @@ impl Snapshot {
         for place in 0..ports {
             let mut told: Vec<Port> = columns.iter_mut().filter_map(Iterator::next).collect();
             let mut port = told.swap_remove(owner(place).min(told.len() - 1));
-            told.iter().for_each(|other| port.add_told(other));
+            for other in &told {
+                port.add_told(other);
+            }
             port.queued.add(port.handed.beyond(port.taken));
             merged.ports.push(port);
         }

@@ -6,7 +6,7 @@ use dcbridge::sim::Packet;
 use dcbridge::sim::frames::{Spec, mac, mark};
 use dcbridge::switch::Finding;
 use dcbridge_scheduler::{PortId, Time};
-use dcbridge_tests::virtual_time::{assert_balanced, on_wire, sliced};
+use dcbridge_tests::virtual_time::{assert_balanced, on_wire, sliced, threads};
 
 use super::lan::Lan;
 
@@ -379,13 +379,14 @@ fn loop_held() {
 
 #[test]
 fn books_balance() {
-    let mut lan = Lan::new(
-        "[bridge]\nbuffer = \"1MB\"\n[defaults]\ntrust = [\"pcp\", \"dscp\"]\nmtu = 9000\n\
+    // Each of several workers has a megabyte.
+    let buffer = format!("[bridge]\nbuffer = \"{}MB\"\n", threads());
+    let sections = "[defaults]\ntrust = [\"pcp\", \"dscp\"]\nmtu = 9000\n\
          [[traffic_class]]\nname = \"x\"\npriorities = [1, 2]\nbandwidth = 70\nmax_rate = \"300Mbit\"\n\
          [[traffic_class]]\nname = \"y\"\npriorities = \"rest\"\nbandwidth = 30\n\
          [[port]]\nname = \"a\"\n[[port]]\nname = \"b\"\nline_rate = \"1Gbit\"\nvlan = { tagged = [1] }\n\
-         [[port]]\nname = \"c\"\nline_rate = \"100Mbit\"\nmtu = 1500\n[[port]]\nname = \"d\"\n",
-    );
+         [[port]]\nname = \"c\"\nline_rate = \"100Mbit\"\nmtu = 1500\n[[port]]\nname = \"d\"\n";
+    let mut lan = Lan::new(&(buffer + sections));
     let superframe = Spec { to: None, ..Spec::default() }.tcp_superframe(&[0; 50_000]);
     for step in 0..3_000u16 {
         let from = step % 7;

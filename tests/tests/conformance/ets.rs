@@ -98,7 +98,7 @@ fn line_use() {
 
 #[test]
 fn last_packet() {
-    let mut rig = Rig::new("10Gbit", &ets_classes(&[8, 30, 62]), "buffer = \"96MB\"");
+    let mut rig = Rig::new("10Gbit", &ets_classes(&[8, 30, 62]), "buffer = \"192MB\"");
     let pause = |rig: &mut Rig, paused| {
         rig.sim.with((rig.node, OUT), |switch, _, now| {
             for priority in [0, 1] {

@@ -5,7 +5,7 @@ use dcbridge_scheduler::{Rate, Time};
 use dcbridge_tests::virtual_pfc::{
     CELL, Got, Host, LONGEST, Pausing, Plan, RATES, drops, pfc_all, quanta, snapshot,
 };
-use dcbridge_tests::virtual_time::{Flow, MAX_FLOWS, assert_balanced};
+use dcbridge_tests::virtual_time::{Flow, MAX_FLOWS, assert_balanced, threads};
 
 /// What a frame of 1514 bytes occupies.
 const OCCUPIED: u64 = 1514u64.next_multiple_of(CELL);
@@ -93,7 +93,8 @@ fn xoff_point() {
     for bits in RATES {
         fill(bits, CLASS, RESERVED + LIMIT);
         // As much as is free: half of what no group has for its own (three ports with two lossless priorities).
-        let shared = 32_000_000 - 6 * (RESERVED + HEADROOM);
+        // Of several workers, the sender's has as much of it as it has of the ports.
+        let shared = (32_000_000 - 6 * (RESERVED + HEADROOM)) / 3 * 3u64.div_ceil(threads().min(3));
         fill(bits, "reserved = \"12KB\"\ndynamic_th = 0", RESERVED + shared / 2);
     }
 }

@@ -46,7 +46,7 @@ type Section = (&'static str, fn(&From) -> bool);
 pub fn reference_markdown() -> String {
     let mut out = INTRODUCTION.to_owned();
     let sections: [Section; 7] = [
-        ("Switch", |from| matches!(from, From::Switch(_) | From::Build)),
+        ("Switch", |from| matches!(from, From::Switch(_) | From::Worker(_) | From::Build)),
         ("Ports", |from| matches!(from, From::Port(_))),
         ("Priorities and their queues", |from| matches!(from, From::Priority(_) | From::PriorityClass)),
         ("Lossless priority groups", |from| matches!(from, From::Group(_))),
