@@ -336,7 +336,9 @@ mod tests {
         drop(to_far);
         reader.join().unwrap();
         let left: Vec<_> = at_near.into_iter().filter_map(|lease| near.take_back(lease)).collect();
-        left.into_iter().for_each(|id| near.free(id));
+        for id in left {
+            near.free(id);
+        }
         assert_eq!(near.in_use(), 0);
     }
 }

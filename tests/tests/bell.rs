@@ -65,7 +65,9 @@ fn every_order(senders: &'static [bool], for_tokens_too: bool, check: fn(slept: 
             })
             .collect();
         let slept = pair.lie_down(for_tokens_too);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().expect("a sender");
+        }
         check(slept, pair.woken.load(Ordering::Relaxed));
     });
     assert!(orders.load(std::sync::atomic::Ordering::Relaxed) > 1, "there was something to try");

@@ -250,7 +250,9 @@ mod tests {
     fn what_finds_the_ring_full_waits_in_order_and_is_counted() {
         let ([mut a, mut b], _) = pair();
         let all = 5 * MESSAGES as u32;
-        (0..all).for_each(|n| a.send(1, number(n)));
+        for n in 0..all {
+            a.send(1, number(n));
+        }
         assert!(a.waits() && a.waited == u64::from(all) - MESSAGES as u64);
         let mut got = Vec::new();
         while (got.len() as u32) < all {
