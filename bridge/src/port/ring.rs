@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn each_write_has_its_own_outcome_and_they_keep_their_order() {
         enable().unwrap();
-        let (mut reader, writer) = std::io::pipe().unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
         let texts: Vec<String> = (0..DEPTH).map(|n| format!("<{n}>")).collect();
         let writes: Vec<Pieces<'_>> = texts
             .iter()
