@@ -28,6 +28,8 @@ const EACH: f64 = 8e9;
 const WARM_UP: Duration = Duration::from_millis(1500);
 const SPAN: Duration = Duration::from_secs(4);
 const WEIGHTS: [u64; 3] = [60, 30, 10];
+/// Packets that a socket which nobody reads holds, and does not count as dropped.
+const HELD: u64 = 8;
 const CLASSES: &str = "[[traffic_class]]\nname = \"a\"\npriorities = [0]\nbandwidth = 60\n\
                        [[traffic_class]]\nname = \"b\"\npriorities = [1]\nbandwidth = 30\n\
                        [[traffic_class]]\nname = \"c\"\npriorities = \"rest\"\nbandwidth = 10\n";
@@ -116,17 +118,14 @@ fn offer(network: &Network, flows: &[(u8, f64)], size: u16) -> Running {
 struct Rates {
     /// What the receiving sockets have counted.
     arrived: Vec<u64>,
-    /// What the sender's interface has handed to the worker.
-    sent: Vec<u64>,
-    /// What it has dropped since the worker did not read it.
+    /// What the sender's interface has dropped since the worker did not read it.
     unread: Vec<u64>,
+    /// Frames in all that the sender's interface has handed to the worker, and how many of them have arrived.
+    whole: Vec<(u64, u64)>,
 }
 
 fn measure(network: &Network, flows: &[(u8, f64)], size: u16) -> Rates {
     let sinks = Deaf::open(&network.hosts[SENDERS], SINKS, flows.len() as u16);
-    let spinning = Spinning::start(processors().0);
-    let mut senders = offer(network, flows, size);
-    std::thread::sleep(WARM_UP);
     let look = || {
         let by_interface =
             |count: fn(&Network, usize) -> u64| (0..flows.len()).map(move |n| count(network, n));
@@ -134,6 +133,10 @@ fn measure(network: &Network, flows: &[(u8, f64)], size: u16) -> Rates {
         let unread = by_interface(Network::dropped_by_interface).collect::<Vec<_>>();
         (sinks.dropped(), sent, unread, Instant::now())
     };
+    let begin = look();
+    let spinning = Spinning::start(processors().0);
+    let mut senders = offer(network, flows, size);
+    std::thread::sleep(WARM_UP);
     let before = look();
     std::thread::sleep(SPAN);
     let after = look();
@@ -141,14 +144,15 @@ fn measure(network: &Network, flows: &[(u8, f64)], size: u16) -> Rates {
     drop(spinning);
     // What the queues still hold is not the next measurement's.
     std::thread::sleep(Duration::from_millis(300));
+    let end = look();
     let span = (after.3 - before.3).as_secs_f64();
     let rates = |after: &[u64], before: &[u64]| {
         after.iter().zip(before).map(|(after, before)| ((after - before) as f64 / span) as u64).collect()
     };
     Rates {
         arrived: rates(&after.0, &before.0),
-        sent: rates(&after.1, &before.1),
         unread: rates(&after.2, &before.2),
+        whole: (0..flows.len()).map(|n| (end.1[n] - begin.1[n], end.0[n] - begin.0[n])).collect(),
     }
 }
 
@@ -197,16 +201,16 @@ fn a_strict_class_comes_first_on_taps_when_the_processor_is_the_bottleneck() {
     let mut flows = much([0, 1, 2, 7]);
     flows[3].1 = 200e6;
     one_of_three("512 bytes", || {
-        let Rates { arrived, sent, unread } = measure(&network, &flows, 512);
+        let Rates { arrived, unread, whole } = measure(&network, &flows, 512);
+        let (sent, received) = whole[3];
         let error = share_error(&arrived[..3], &WEIGHTS);
         let figures = format!(
-            "{arrived:?} frames/s, share error {:.2} %, {} strict ones were sent, {unread:?} unread",
-            error * 100.0,
-            sent[3]
+            "{arrived:?} frames/s, share error {:.2} %, {received} of {sent} strict ones, {unread:?} unread",
+            error * 100.0
         );
-        let verdict = if sent[3] < 1000 {
+        let verdict = if sent < 5000 {
             Err("the strict sender did not get to send".to_owned())
-        } else if arrived[3] * 100 < sent[3] * 97 || unread[3] > 0 {
+        } else if received + HELD < sent || unread[3] > 0 {
             Err("all strict frames are to arrive".to_owned())
         } else if error > 0.03 {
             Err("an error of 3 % is allowed".to_owned())
