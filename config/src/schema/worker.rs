@@ -22,7 +22,7 @@ impl Word for Scheduling {
 section! {
     /// The thread that moves frames. It pays to change this when a delay or a rate is to be the best that the machine has.
     struct WorkerSection in "[worker]" {
-        /// How frames are handed to the kernel: "io_uring" gives it all that a turn has for a TAP by one system call, "readiness" makes a call for each frame. "auto" takes io_uring where it is allowed (containers and hardened machines often forbid it) and else readiness; `dcbridge run` says which. "io_uring" where it can't be had is an error.
+        /// How frames are handed to the kernel: "io_uring" gives it all short frames that a turn has for a TAP by one system call, "readiness" makes a call for each frame. "auto" takes io_uring where it is allowed (containers and hardened machines often forbid it) and else readiness; `dcbridge run` says which. "io_uring" where it can't be had is an error.
         io: OneOf<Io> = OneOf(Io::Auto);
         /// What the thread does when there is nothing to do: "sleep" until a frame or a time comes, "adaptive" goes on looking for 50 us before it sleeps, which saves a wake-up for every frame of a conversation, "busy" never sleeps and keeps a processor to itself.
         poll: OneOf<Poll> = OneOf(Poll::Sleep);
