@@ -24,7 +24,7 @@ section! {
     struct WorkerSection in "[worker]" {
         /// How many there are: ports go round, the first to the first thread. One moves frames with the least work and delay, and is enough as long as it has a processor to itself and does not use it up (`dcbridge_worker_cpu_seconds_total`). More pay where it does and others are idle: a frame whose ports belong to two threads costs more work, and may have to wait until the other thread wakes up. Each has a part of the buffer, so that one crowded port can take less of it.
         threads: Int<1, 16> = Int(1);
-        /// How frames are handed to the kernel: "io_uring" gives it all that a turn has for a TAP by one system call, "readiness" makes a call for each frame. "auto" takes io_uring where it is allowed (containers and hardened machines often forbid it) and else readiness; `dcbridge run` says which. "io_uring" where it can't be had is an error.
+        /// How frames are handed to the kernel: "io_uring" gives it all short frames that a turn has for a TAP by one system call, "readiness" makes a call for each frame. "auto" takes io_uring where it is allowed (containers and hardened machines often forbid it) and else readiness; `dcbridge run` says which. "io_uring" where it can't be had is an error.
         io: OneOf<Io> = OneOf(Io::Auto);
         /// What the thread does when there is nothing to do: "sleep" until a frame or a time comes, "adaptive" goes on looking for 50 us before it sleeps, which saves a wake-up for every frame of a conversation, "busy" never sleeps and keeps a processor to itself.
         poll: OneOf<Poll> = OneOf(Poll::Sleep);
