@@ -146,7 +146,8 @@ pub struct Port {
     pub mtu: u16,
     /// Whether superframes pass.
     pub offload: bool,
-    /// What is guaranteed when a lossless priority is paused: `exact`, `bounded by headroom`, `frames only` or `none`.
+    /// What is guaranteed when a lossless priority is paused: `exact`, `bounded by headroom`, `short of
+    /// headroom`, `frames only` or `none`.
     pub guarantee: String,
     /// Frames that the host's side dropped before the switch could read them (a full ring).
     pub host_edge_drops: u64,

@@ -6,6 +6,7 @@ pub struct PortId(pub u16);
 
 impl PortId {
     /// As an index.
+    #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
@@ -25,11 +26,13 @@ impl Priority {
     }
 
     /// As a number.
+    #[inline]
     pub const fn get(self) -> u8 {
         self.0
     }
 
     /// As an index.
+    #[inline]
     pub const fn index(self) -> usize {
         (self.0 & 7) as usize
     }
@@ -46,6 +49,7 @@ pub struct FrameId(pub u32);
 
 impl FrameId {
     /// As an index.
+    #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
     }

@@ -76,6 +76,8 @@ pub struct Switch {
     lldp: Lldp,
     /// By port: what holds beside its configuration.
     operations: Vec<Operation>,
+    /// Cells that each port may have for what its device holds.
+    device_room: u32,
     watchdog: Option<Watchdog>,
     storms: Vec<Storm>,
     gates: Vec<Gate>,

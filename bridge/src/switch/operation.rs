@@ -14,6 +14,7 @@ use super::Switch;
 use super::classify::Application;
 use super::flow::Kind;
 use super::table::{self, cells_of};
+use crate::arena::CELL;
 use crate::port::Guarantee;
 
 /// Classes of a port.
@@ -112,20 +113,42 @@ impl Switch {
     fn group_limits(&self, port: PortId, priority: Priority) -> GroupConfig {
         let config = &self.config.ports[port.index()];
         let class = self.config.class_of(priority.get());
-        let residual = match self.facts[port.index()].guarantee {
-            // What a person configured is meant to be all of it.
-            Guarantee::BoundedByHeadroom { residual_bytes } if config.headroom_bytes.is_none() => {
-                residual_bytes.div_ceil(WIRE_MIN)
-            }
-            _ => 0,
-        };
         let two_frames = 2 * u64::from(config.max_frame());
         let configured = class.filter(|class| class.lossless);
         GroupConfig {
             reserved: cells_of(configured.map_or(two_frames, |class| class.reserved_bytes)),
             limit: class.map_or(QueueLimit::Dynamic(0), |class| table::queue_limit(class.queue_limit)),
-            headroom: cells_of(config::lossless_headroom(config)).saturating_add(residual),
+            headroom: cells_of(config::lossless_headroom(config)).saturating_add(self.device_headroom(port)),
             xon_offset: cells_of(configured.map_or(two_frames, |class| class.xon_offset_bytes)),
         }
+    }
+
+    /// Cells of headroom for what may still come from a port's device when its gate closes late, for each lossless group:
+    /// what the device says, as far as half of the buffer's shared part reaches, divided among the ports. More would
+    /// leave nothing for all others.
+    fn device_headroom(&self, port: PortId) -> u32 {
+        let groups = self.pausing(port).count_ones().max(1);
+        self.device_holds(port).min(self.device_room / groups)
+    }
+
+    /// Cells that may still come, of the shortest frames.
+    fn device_holds(&self, port: PortId) -> u32 {
+        match self.facts[port.index()].guarantee {
+            // What a person configured is meant to be all of it.
+            Guarantee::BoundedByHeadroom { residual_bytes }
+                if self.config.ports[port.index()].headroom_bytes.is_none() =>
+            {
+                residual_bytes.div_ceil(WIRE_MIN)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Bytes of headroom that a lossless port has for what its device holds, and that it would take in the worst case (its
+    /// gate closes as late as it may, and all frames are the shortest), if that is more.
+    pub fn headroom_lack(&self, port: PortId) -> Option<(u64, u64)> {
+        let (has, wants) = (self.device_headroom(port), self.device_holds(port));
+        let bytes = |cells: u32| u64::from(cells) * CELL as u64;
+        (self.pausing(port) != 0 && has < wants).then(|| (bytes(has), bytes(wants)))
     }
 }

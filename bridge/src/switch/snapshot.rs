@@ -70,7 +70,7 @@ impl Switch {
             line_rate_bps: config.line_rate.map(|r| r.0),
             mtu: config.mtu,
             offload: self.facts[port.index()].offload,
-            guarantee: guarantee_name(self.facts[port.index()].guarantee, self.flow.config(port).kind),
+            guarantee: self.guarantee_name(port),
             host_edge_drops: 0,
             flow: self.flow_state(port),
             rx: books.rx,
@@ -160,23 +160,25 @@ impl Switch {
         self.ports().map(|p| self.scheduler.late(p)).fold(Time::ZERO, |a, b| a + b)
     }
 
+    /// What a paused sender is held to: by its device, else by frames.
+    fn guarantee_name(&self, port: PortId) -> String {
+        let off = self.flow.config(port).kind == Kind::Off;
+        match self.facts[port.index()].guarantee {
+            Guarantee::Exact => "exact",
+            Guarantee::BoundedByHeadroom { .. } if self.headroom_lack(port).is_some() => "short of headroom",
+            Guarantee::BoundedByHeadroom { .. } => "bounded by headroom",
+            Guarantee::FramesOnly | Guarantee::None if off => "none",
+            Guarantee::FramesOnly | Guarantee::None => "frames only",
+        }
+        .to_owned()
+    }
+
     /// What is known to be behind ports of one's own, in no order.
     pub fn learned(&self, now: Time) -> Vec<Learned> {
         let mut learned = self.fdb.entries(now);
         learned.retain(|entry| self.member.owns(entry.port));
         learned
     }
-}
-
-/// What a paused sender is held to: by its device, else by frames.
-fn guarantee_name(guarantee: Guarantee, kind: Kind) -> String {
-    match (guarantee, kind) {
-        (Guarantee::Exact, _) => "exact",
-        (Guarantee::BoundedByHeadroom { .. }, _) => "bounded by headroom",
-        (Guarantee::FramesOnly | Guarantee::None, Kind::Pause | Kind::Pfc { .. }) => "frames only",
-        (Guarantee::FramesOnly | Guarantee::None, Kind::Off) => "none",
-    }
-    .to_owned()
 }
 
 fn priority_state(books: &PortBooks, priority: Priority, backlog: Backlog) -> PriorityState {

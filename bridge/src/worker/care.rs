@@ -91,6 +91,9 @@ impl Worker {
         let device =
             Attachment { offload: port.offload(), rx_queues: port.rx_queues(), guarantee: port.guarantee() };
         self.switch.attach(id, device);
+        if let Some((has, wants)) = self.switch.headroom_lack(id) {
+            let _ = self.events.send(Event::ShortOfHeadroom { port: id, has, wants });
+        }
         let slot = &mut self.slots[id.index()];
         slot.queues = device.rx_queues > 1;
         slot.stops = device.rx_queues == 1 && device.guarantee == Guarantee::Exact;

@@ -111,6 +111,15 @@ pub enum Event {
     Closed(PortId, String),
     /// A link changed.
     Link(PortId, Link),
+    /// A port got less headroom than its device needs in the worst case: bytes of both.
+    ShortOfHeadroom {
+        /// The port.
+        port: PortId,
+        /// What it got.
+        has: u64,
+        /// What it would need.
+        wants: u64,
+    },
     /// Loop detection.
     Loop(Finding),
     /// The PFC watchdog.

@@ -8,9 +8,11 @@ use dcbridge_scheduler::pfc::{Frame, Parsed, parse};
 use dcbridge_scheduler::{PortId, Priority, Rate, Time};
 
 use super::balance;
+use crate::port::Guarantee;
 use crate::sim::frames::{Spec, mark};
 use crate::sim::{At, NodeId, Packet, Sim};
 use crate::state::{PriorityState, Snapshot};
+use crate::switch::Attachment;
 
 fn us(n: u64) -> Time {
     Time::from_micros(n)
@@ -428,4 +430,35 @@ fn too_little_headroom_is_told_apart() {
     assert_eq!(drops[0].reason, "headroom_full");
     assert_eq!(state(&sim, input, 3).dropped.frames, drops[0].count.frames, "and at the group that it was");
     balance(&sim, node);
+}
+
+#[test]
+fn what_a_device_holds_leaves_room_for_others() {
+    let mut sim = Sim::new();
+    let node = sim.add(config(&[("a", "10Gbit"), ("b", "10Gbit"), ("c", "10Gbit")], ""), 1);
+    let at = |n: u16| (node, PortId(n));
+    let attach = |sim: &mut Sim, residual_bytes: u32| {
+        for n in 0..3 {
+            let guarantee = Guarantee::BoundedByHeadroom { residual_bytes };
+            let device = Attachment { guarantee, ..Attachment::plain(true) };
+            sim.with(at(n), |switch, _, _| switch.attach(at(n).1, device));
+        }
+    };
+    // In the shortest frames, the host of each port may send more than the whole buffer until it is paused.
+    attach(&mut sim, 6_250_000);
+    let sink = Host::new(&mut sim, at(1), 10_000_000_000);
+    for from in [storage(1, 2), bulk(1, 2)] {
+        Host::new(&mut sim, at(0), 10_000_000_000).send(&mut sim, at(0), from, 1_000_000_000, ms(1));
+    }
+    sim.run_until(ms(5));
+    for priority in [1, 3] {
+        assert!(sink.got.borrow().iter().any(|got| got.2 == priority), "priority {priority} passes");
+        assert_eq!(dropped(&sim, node, usize::from(priority)), 0);
+    }
+    assert!(snapshot(&sim, node).ports.iter().all(|port| port.guarantee == "short of headroom"));
+    // As much as there is room for is given.
+    attach(&mut sim, 100_000);
+    let enough = state(&sim, at(0), 3).group.headroom_bytes;
+    assert!(enough > 100_000 / 84 * 256, "{enough}");
+    assert!(snapshot(&sim, node).ports.iter().all(|port| port.guarantee == "bounded by headroom"));
 }
