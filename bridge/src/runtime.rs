@@ -19,7 +19,6 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dcbridge_config::units::ByteSize;
 use dcbridge_config::{self as config, Config, Io, Port as PortConfig};
 use dcbridge_scheduler::{PortId, Rate, Time};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -316,10 +315,10 @@ async fn supervise(
             Event::Lldp(frame) => agency.frame(frame),
             Event::ShortOfHeadroom { port: id, has, wants } => warn!(
                 port = port(id).name,
-                "headroom for {} of the {} that the host may send, in the shortest frames, when it is paused as late as \
+                "headroom for {:.1} of the {:.1} MB that the host may send, in the shortest frames, when it is paused as late as \
                  can be: raise `buffer`, lower `line_rate`, or set the port's `headroom` if less is enough",
-                ByteSize(has),
-                ByteSize(wants)
+                has as f64 / 1e6,
+                wants as f64 / 1e6
             ),
             Event::Loop(Finding::Held { held, from, by }) => warn!(
                 port = port(held).name,
