@@ -2,7 +2,7 @@
 //!
 //! Each member has a *quantum* (bytes it may send a round) and a *deficit* (bytes it may still send in this visit).
 //! The ring is walked member by member. Coming to an active member, its quantum is added to its deficit, once a visit;
-//! it sends while what is at its head fits, then keeps the rest for the next round, and the walk goes on.
+//! it sends while the first segment at its head fits, then keeps the rest for the next round, and the walk goes on.
 //!
 //! - A member that empties loses its deficit and its turn: credit is not saved up while there is nothing to send, and
 //!   a member that empties and fills again does not get a second quantum in the same round.
@@ -10,8 +10,9 @@
 //! - A member that is *held* by its maximum rate is not passed over: it gets its quantum at its turn, at most one is
 //!   saved, and it spends that between the others' pieces whenever its rate allows. Else it would send one piece a round,
 //!   far less than its rate, since it is held again after each.
-//! - A deficit may be negative: bytes that were sent out of turn (a guaranteed minimum) count against the share. The
-//!   debt is bounded by one quantum, else a minimum above the share would have to be paid back for ever.
+//! - A deficit may be negative: a piece may be larger than what is left of it, and bytes that were sent out of turn (a
+//!   guaranteed minimum) count against the share. The debt is bounded by one quantum, else a minimum above the share would
+//!   have to be paid back for ever.
 //!
 //! No rounding takes place here: quanta are integers that stand to each other exactly as the weights do.
 
@@ -95,10 +96,12 @@ impl Drr {
         self.deficit[usize::from(member & 7)] >= i64::from(head)
     }
 
-    /// What `member` may send.
-    pub(crate) fn deficit(&self, member: u8) -> u32 {
-        let deficit = self.deficit[usize::from(member & 7)].max(0);
-        u32::try_from(deficit).unwrap_or(u32::MAX)
+    /// How far a piece of `member` may go, if it may send at all: a piece is not cut where the deficit ends, but where the
+    /// debt would be more than a quantum.
+    pub(crate) fn reach(&self, member: u8) -> u32 {
+        let member = usize::from(member & 7);
+        let reach = self.deficit[member] + i64::from(self.quantum[member]);
+        u32::try_from(reach.max(0)).unwrap_or(u32::MAX)
     }
 
     /// Goes on to the next member of `members` behind the current one (which may be the same again).

@@ -16,8 +16,10 @@
 //!
 //! **Pieces.** A superframe is many frames in one entry. What is granted is a range of its segments: as many as fit
 //! into the *cut*, 100 us at the line rate (and at the class's maximum rate) but at least one segment and at most what
-//! a superframe can hold, and never more than the deficit allows. The rest stays at the head of the queue. So nobody waits behind 64 KB at 100 Mbit/s, and
-//! at 10 Gbit/s nobody pays for cutting.
+//! a superframe can hold. The rest stays at the head of the queue. So nobody waits behind 64 KB at 100 Mbit/s, and at
+//! 10 Gbit/s nobody pays for cutting: whoever may send a segment may send a whole piece, and owes what was more than
+//! its deficit, up to a quantum, at its next turn. (Cut where the deficit ends, each superframe of a single TCP
+//! connection went in two pieces: twice the work for the host that receives, and a third less speed.)
 //!
 //! **Quanta.** A class of weight w gets w x U bytes a round, with one U for the port: shares are exact, without
 //! rounding. U is such that the smallest quantum is one cut, so that pieces are not chopped smaller than need be, but
@@ -40,10 +42,11 @@ use crate::drr::Drr;
 use crate::shaper::Shaper;
 use crate::time::{Time, WIRE_OVERHEAD};
 
-/// A whole superframe: bytes of a piece where there is no line rate, and the most anywhere. A larger cut would only make
-/// quanta larger than what a queue holds in its share of the buffer (at 400 Gbit/s 100 us are 5 MB), and a class that
-/// empties in its turn loses what it did not use.
-const LARGEST_CUT: u32 = 66_000;
+/// A whole superframe: bytes of a piece where there is no line rate, and the most anywhere. 64 KB are 45 segments of 1448
+/// bytes or 122 of 536, each with headers, preamble and gap of its own on the wire. A larger cut would only make quanta
+/// larger than what a queue holds in its share of the buffer (at 400 Gbit/s 100 us are 5 MB), and a class that empties in
+/// its turn loses what it did not use.
+const LARGEST_CUT: u32 = 80_000;
 const CUT: Time = Time::from_micros(100);
 const ROUND: Time = Time::from_millis(1);
 
@@ -228,10 +231,10 @@ impl Selection {
         let class = usize::from(choice.class & 7);
         let mut allowance = self.cut[class];
         if choice.in_turn {
-            allowance = allowance.min(self.ring.deficit(choice.class));
+            allowance = allowance.min(self.ring.reach(choice.class));
         }
         if choice.contested {
-            allowance = allowance.min(self.inner[class].deficit(choice.priority));
+            allowance = allowance.min(self.inner[class].reach(choice.priority));
         }
         allowance
     }
