@@ -31,7 +31,7 @@ const LIMIT: u32 = 256 << 20;
 const UNLIMITED: u64 = 40_000_000_000 / 8;
 /// Rate of a bucket that nobody ever waits for: at a rate that frames may reach for a moment, each superframe would wait
 /// for a timer, and where setting one costs 10 us (a virtual machine), that halves what a host can send.
-const AT_ONCE: u64 = 10 * UNLIMITED;
+const AT_ONCE: u64 = 1000 * UNLIMITED;
 
 /// Number of our `mq` root; that of queue p's bucket is `BUCKET + p`.
 pub(super) const ROOT: u32 = 0xDCB0;
