@@ -97,7 +97,7 @@ pub struct FdbSummary {
 pub struct Worker {
     /// How frames are read and written: `readiness` or `io_uring`.
     pub io: String,
-    /// Scheduling class of its thread: `normal` or `realtime`.
+    /// Scheduling class of its thread now: `normal` or `realtime`.
     #[serde(default)]
     pub scheduling: String,
     /// Turns of the loop.

@@ -15,9 +15,9 @@ use super::netlink::{Message, Socket};
 
 /// The longest frame that a bucket takes, in bytes as the kernel counts them: a superframe with the headers of all of
 /// its segments. Below `mpu`, which has sixteen bits.
-pub(super) const MAX_FRAME: u32 = 65_000;
-/// The longest superframe that a lossless TAP lets its host make: with 1448-byte segments it costs 63 KB.
-pub const GSO_MAX: u32 = 60_000;
+pub(super) const MAX_FRAME: u32 = 65_400;
+/// The longest superframe that a lossless TAP lets its host make: with 1448-byte segments it costs 65.1 KB.
+pub const GSO_MAX: u32 = 62_400;
 /// Every frame costs as much where nothing passes.
 const CLOSED_UNIT: u16 = u16::MAX;
 /// Bytes per second of a closed bucket. Its timer runs for what is missing to the cost of a frame: 33 ms. The kernel

@@ -127,6 +127,7 @@ impl Switch {
     ) {
         self.frames[id.index()] = Remembered::new(frame, route.vid);
         self.books[port.index()].priorities[route.class.priority.index()].rx.add(count);
+        self.lossless_came |= self.lossless[port.index()] & 1 << route.class.arrival.get() != 0;
         let meta = Meta {
             id,
             ingress: port,

@@ -13,6 +13,7 @@ impl Switch {
     /// A PFC or PAUSE frame came.
     pub(super) fn flow_control(&mut self, port: PortId, body: &[u8], now: Time) {
         let Some(asked) = self.flow.receive(port, body) else { return };
+        self.lossless_came = true;
         for priority in Priority::all().filter(|p| asked.priorities & (1 << p.get()) != 0) {
             let time = asked.times[priority.index()];
             if time == Time::ZERO {

@@ -81,6 +81,10 @@ pub struct Switch {
     watchdog: Option<Watchdog>,
     storms: Vec<Storm>,
     gates: Vec<Gate>,
+    /// By port: arrival priorities whose senders are paused by it.
+    lossless: Vec<u8>,
+    /// A frame of them came, or somebody asked for a pause.
+    lossless_came: bool,
     member: Member,
     burst: Time,
 }
@@ -245,6 +249,11 @@ impl Switch {
     /// How many ports there are.
     pub fn ports(&self) -> impl Iterator<Item = PortId> + use<> {
         (0..self.books.len() as u16).map(PortId)
+    }
+
+    /// Whether since the last call something came for which somebody may have to be paused at once.
+    pub fn lossless_came(&mut self) -> bool {
+        std::mem::take(&mut self.lossless_came)
     }
 
     /// The scheduler, to look at.

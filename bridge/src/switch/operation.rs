@@ -72,6 +72,7 @@ impl Switch {
     /// Priority groups to the scheduler: those that pause have headroom and limits, others are like any queue.
     pub(super) fn configure_groups(&mut self, port: PortId) {
         let pausing = self.pausing(port);
+        self.lossless[port.index()] = pausing;
         for priority in Priority::all() {
             let limits = (pausing & (1 << priority.get()) != 0).then(|| self.group_limits(port, priority));
             self.scheduler.configure_group(port, priority, limits);

@@ -116,6 +116,8 @@ impl Switch {
             waiting: PortSet::EMPTY,
             arrivals: Arrivals::new(config.ports.len()),
             gates: Vec::new(),
+            lossless: vec![0; config.ports.len()],
+            lossless_came: false,
             member: Member::new(crew, number),
             burst: setting.burst,
             config: config.clone(),

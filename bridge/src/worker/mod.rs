@@ -20,7 +20,10 @@
 
 mod bell;
 mod care;
+mod commands;
 mod exchange;
+mod haste;
+mod look;
 mod own;
 mod pace;
 mod peers;
@@ -41,18 +44,15 @@ use dcbridge_config::{self as config, Poll};
 use dcbridge_scheduler::{Grant, PortId, Rate, Time};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::EventFd;
-use nix::time::{ClockId, clock_gettime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::arena::{Arena, CELL};
-use crate::dcbx;
-use crate::port::{Interest, Link, Port, RxFrame, TxDesc, TxOutcome, ring};
-use crate::state::Snapshot;
-use crate::switch::fdb::Learned;
+use crate::port::{Interest, Port, RxFrame, TxDesc, TxOutcome, ring};
+use crate::switch::Switch;
 use crate::switch::forward::PortSet;
-use crate::switch::operation::Operation;
-use crate::switch::watchdog::Storm;
-use crate::switch::{Finding, Switch};
+pub use commands::{Command, Event};
+use haste::Haste;
+use look::Look;
 use pace::{Feeds, Pace};
 pub use peers::Peers;
 use reaction::Reaction;
@@ -71,8 +71,6 @@ const TX_BATCH: usize = 64;
 const TX_TURN_BYTES: u64 = 4 * 1024 * 1024;
 /// While the processor is the bottleneck, each class that competes should have this part of the buffer queued, at least.
 const STANDING: u64 = 64;
-/// How long an adaptive worker looks on before it sleeps.
-const LOOK_ON: Time = Time::from_micros(50);
 /// A busy line is looked at again after this long at the earliest: a sleep costs more than a frame.
 const COARSE: Time = Time::from_micros(100);
 /// How often ports are asked for their link.
@@ -83,50 +81,6 @@ const FAREWELL: Time = Time::from_millis(200);
 const MAX_WORKERS: usize = 16;
 /// Key of the event descriptor; ports have their number.
 const COMMANDS: u64 = u64::MAX;
-
-/// What the control side asks of the worker.
-pub enum Command {
-    /// A device for a port, new or again.
-    Attach(PortId, Box<dyn Port>),
-    /// All counters.
-    Snapshot(oneshot::Sender<Snapshot>),
-    /// The forwarding database, in no order.
-    Fdb(oneshot::Sender<Vec<Learned>>),
-    /// A frame of the switch's own, to leave by a port ahead of all data.
-    Originate(PortId, Vec<u8>),
-    /// Source addresses of the LLDP neighbours of a port.
-    Neighbors(PortId, Vec<[u8; 6]>),
-    /// What DCBX has settled at a port, to hold from the next batch on; answers when it does.
-    Operate(PortId, Operation, oneshot::Sender<()>),
-    /// Nothing is received any more; answers when what was queued is sent or dropped.
-    Farewell(oneshot::Sender<()>),
-    /// The end, after a farewell; answers the last snapshot.
-    Stop(oneshot::Sender<Snapshot>),
-}
-
-/// What the worker tells the control side.
-#[derive(Debug)]
-pub enum Event {
-    /// A port's device is gone: it may be opened again.
-    Closed(PortId, String),
-    /// A link changed.
-    Link(PortId, Link),
-    /// A port got less headroom than its device needs in the worst case: bytes of both.
-    ShortOfHeadroom {
-        /// The port.
-        port: PortId,
-        /// What it got.
-        has: u64,
-        /// What it would need.
-        wants: u64,
-    },
-    /// Loop detection.
-    Loop(Finding),
-    /// The PFC watchdog.
-    Storm(Storm),
-    /// An LLDP frame.
-    Lldp(dcbx::Frame),
-}
 
 struct Slot {
     port: Option<Box<dyn Port>>,
@@ -171,9 +125,9 @@ pub struct Worker {
     events: mpsc::UnboundedSender<Event>,
     clock: Clock,
     burst: Time,
-    poll: Poll,
+    look: Look,
+    haste: Haste,
     io: &'static str,
-    scheduling: &'static str,
     next_housekeeping: Time,
     /// When a frame last passed.
     worked: Time,
@@ -264,9 +218,9 @@ impl Worker {
             events: parts.events,
             clock: parts.clock,
             burst: parts.burst,
-            poll: parts.poll,
+            look: Look::new(parts.poll, sys::processors()),
+            haste: Haste::Normal,
             io: "readiness",
-            scheduling: "normal",
             worked: Time::ZERO,
             turn_rx_bytes: 0,
             standing,
@@ -310,19 +264,9 @@ impl Worker {
                 Err(_) => {}
             }
         }
-        let realtime = match scheduling {
-            config::Scheduling::Auto => self.lossless,
-            config::Scheduling::Normal => false,
-            config::Scheduling::Realtime => true,
-        };
-        if realtime {
-            match sys::realtime() {
-                Ok(()) => self.scheduling = "realtime",
-                Err(error) => missing.push(format!(
-                    "the worker runs as any other thread and may have to wait for a processor: SCHED_FIFO was refused \
-                     ({error}); it needs CAP_SYS_NICE"
-                )),
-            }
+        match Haste::begin(scheduling, self.lossless) {
+            Ok(haste) => self.haste = haste,
+            Err(refused) => missing.push(refused),
         }
         if let Some(cpu) = cpu
             && let Err(error) = sys::stay_on(usize::from(cpu))
@@ -338,8 +282,13 @@ impl Worker {
         loop {
             let busy = self.turn();
             let now = self.now();
-            let timeout = if busy || self.looks_on(now) { Duration::ZERO } else { self.next_wake(now) };
-            if self.rest(timeout) && !self.obey() {
+            let looks = busy || self.look.goes_on(now - self.worked, self.haste.is_on());
+            let timeout = if looks { Duration::ZERO } else { self.next_wake(now) };
+            let asked = self.rest(timeout);
+            if !looks {
+                self.look.slept(self.now() - self.worked);
+            }
+            if asked && !self.obey() {
                 break;
             }
         }
@@ -352,8 +301,11 @@ impl Worker {
         let busy = self.receive() || more;
         self.hand_out();
         let busy = self.transmit() || busy;
-        self.housekeeping(self.now());
+        let now = self.now();
+        self.housekeeping(now);
         self.hand_out();
+        self.look.at(self.turn_rx_bytes, now);
+        self.haste.heed(self.switch.lossless_came(), now);
         busy
     }
 
@@ -361,15 +313,6 @@ impl Worker {
     pub fn step(&mut self) -> bool {
         self.turn();
         !self.wait(Duration::ZERO) || self.obey()
-    }
-
-    /// Whether it looks again instead of sleeping.
-    fn looks_on(&self, now: Time) -> bool {
-        match self.poll {
-            Poll::Sleep => false,
-            Poll::Adaptive => now.saturating_sub(self.worked) < LOOK_ON,
-            Poll::Busy => true,
-        }
     }
 
     /// How long nothing will be due.
@@ -422,62 +365,5 @@ impl Worker {
             }
         }
         commands
-    }
-
-    /// Does what the control side asks. `false`: end.
-    pub(super) fn obey(&mut self) -> bool {
-        // Reading resets the counter; commands that come later write again.
-        let _ = self.wake.read();
-        loop {
-            match self.commands.try_recv() {
-                Ok(Command::Attach(id, port)) => self.attach(id, port),
-                Ok(Command::Snapshot(answer)) => {
-                    let _ = answer.send(self.snapshot());
-                }
-                Ok(Command::Fdb(answer)) => {
-                    let _ = answer.send(self.switch.learned(self.now()));
-                }
-                Ok(Command::Originate(id, frame)) => self.originate(id, frame),
-                Ok(Command::Neighbors(id, macs)) => self.switch.set_neighbors(id, &macs),
-                Ok(Command::Operate(id, operation, answer)) => {
-                    self.operate(id, operation);
-                    let _ = answer.send(());
-                }
-                Ok(Command::Farewell(answer)) => {
-                    self.farewell();
-                    let _ = answer.send(());
-                }
-                Ok(Command::Stop(answer)) => {
-                    self.leave();
-                    let _ = answer.send(self.snapshot());
-                    return false;
-                }
-                Err(std::sync::mpsc::TryRecvError::Empty) => return true,
-                Err(std::sync::mpsc::TryRecvError::Disconnected) => return false,
-            }
-        }
-    }
-
-    /// All counters.
-    pub fn snapshot(&self) -> Snapshot {
-        let mut snapshot = self.switch.snapshot(self.now());
-        for (port, slot) in snapshot.ports.iter_mut().zip(&self.slots) {
-            port.down_reason.clone_from(&slot.down_reason);
-            port.host_edge_drops = slot.host_edge_drops;
-        }
-        snapshot.worker = crate::state::Worker {
-            io: self.io.to_owned(),
-            scheduling: self.scheduling.to_owned(),
-            turns: self.turns,
-            wakeups: self.wakeups,
-            late_ns: self.switch.late().as_nanos(),
-            cpu_ns: clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
-                .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64),
-            flow_reaction: self.reaction.buckets.to_vec(),
-            flow_reaction_sum_ns: self.reaction.sum_ns,
-            handed: self.peers.handed,
-            waited: self.peers.waited,
-        };
-        snapshot
     }
 }

@@ -42,6 +42,18 @@ pub(super) fn realtime() -> nix::Result<()> {
     Errno::result(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) }).map(drop)
 }
 
+/// Lets the calling thread take its turn like any other again.
+pub(super) fn ordinary() -> nix::Result<()> {
+    let priority = libc::sched_param { sched_priority: 0 };
+    // SAFETY: as above.
+    Errno::result(unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const priority) }).map(drop)
+}
+
+/// On how many processors the process may run, at least 1.
+pub(super) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// Keeps the calling thread on a processor.
 pub(super) fn stay_on(cpu: usize) -> nix::Result<()> {
     let mut set = CpuSet::new();
