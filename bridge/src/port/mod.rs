@@ -200,6 +200,10 @@ pub trait Port: Send {
     /// returned something else than before; a port with nothing to wait for leaves `out` empty.
     fn interests(&self, out: &mut Vec<Interest>);
 
+    /// Something has become ready at the `n`-th of the `interests`, counted from 0: a port with several descriptors learns by
+    /// it which of them to read.
+    fn ready(&mut self, _n: usize) {}
+
     /// Housekeeping, some ten times a second and whenever a descriptor became ready: reconnects, accepts, looks at the
     /// link. Answers the link state.
     fn tick(&mut self) -> Link;

@@ -5,7 +5,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 use dcbridge_scheduler::{PortId, Time};
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
-use super::{Event, HOUSEKEEPING, Worker, sys};
+use super::{Event, HOUSEKEEPING, INTEREST_SHIFT, Worker, sys};
 use crate::port::{Guarantee, Link, Port};
 use crate::switch::Attachment;
 
@@ -36,11 +36,11 @@ impl Worker {
             // The port may have closed it already.
             let _ = self.epoll.delete(borrowed(&old.fd));
         }
-        for new in &wanted {
+        for (n, new) in wanted.iter().enumerate() {
             let mut flags = EpollFlags::EPOLLET;
             flags.set(EpollFlags::EPOLLIN, new.read);
             flags.set(EpollFlags::EPOLLOUT, new.write);
-            let mut event = EpollEvent::new(flags, id.index() as u64);
+            let mut event = EpollEvent::new(flags, (n as u64) << INTEREST_SHIFT | id.index() as u64);
             if self.epoll.modify(borrowed(&new.fd), &mut event).is_err()
                 && let Err(error) = self.epoll.add(borrowed(&new.fd), event)
             {

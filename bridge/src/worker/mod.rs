@@ -79,8 +79,9 @@ const HOUSEKEEPING: Time = Time::from_millis(250);
 const FAREWELL: Time = Time::from_millis(200);
 /// Most workers of a switch, as the configuration allows.
 const MAX_WORKERS: usize = 16;
-/// Key of the event descriptor; ports have their number.
+/// Key of the event descriptor; others have their port's number, and above that which of its interests they are.
 const COMMANDS: u64 = u64::MAX;
+const INTEREST_SHIFT: u32 = u16::BITS;
 
 struct Slot {
     port: Option<Box<dyn Port>>,
@@ -352,6 +353,9 @@ impl Worker {
                 continue;
             }
             let id = PortId(event.data() as u16);
+            if let Some(port) = &mut self.slots[id.index()].port {
+                port.ready((event.data() >> INTEREST_SHIFT) as usize);
+            }
             if !self.readable.contains(id) {
                 // It was drained until now: idle time is no credit.
                 let slot = &mut self.slots[id.index()];

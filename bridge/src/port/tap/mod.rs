@@ -30,8 +30,8 @@ pub use open::open;
 
 /// Frames that are taken at once. A TAP write never waits, so any number is safe; a bound keeps a turn short.
 const TX_ROOM: usize = 256;
-/// Frames after which all queues are looked at again at the latest: one that was empty is not kept waiting for long.
-const LOOK_AFTER: u8 = 16;
+/// Frames after which the guard of the rings is told at the latest which of them are not empty.
+const TELL_AFTER: u8 = 16;
 const DELETED: &str = "the interface was deleted";
 const _: () =
     assert!(ROOM >= VNET_HEADER_LEN, "the offload header is read into the room in front of a frame");
@@ -85,12 +85,10 @@ pub struct TapPort {
     notes: Vec<String>,
     /// Gates, if there is a queue per priority.
     lossless: Option<Lossless>,
-    /// Queues that were found to have something, and were not found empty since.
+    /// Queues that became ready, or were found to have something, and were not found empty since.
     found: u8,
-    /// Frames until all queues are looked at again, and how many it was the last time: the longer there is always
-    /// something, the longer, since a look costs as much as a frame.
-    look_in: u8,
-    stride: u8,
+    /// Frames until the guard is told again.
+    tell_in: u8,
     /// Queue with which the next `rx` begins: another one each time, so that a busy one does not use up every budget.
     next: usize,
     /// `rx` has said that the interface is gone.
@@ -110,17 +108,7 @@ enum Read1 {
 
 impl TapPort {
     fn new(queues: Vec<File>, offload: bool, notes: Vec<String>) -> TapPort {
-        TapPort {
-            queues,
-            offload,
-            notes,
-            lossless: None,
-            found: 0,
-            look_in: 0,
-            stride: 1,
-            next: 0,
-            closed: false,
-        }
+        TapPort { queues, offload, notes, lossless: None, found: 0, tell_in: 0, next: 0, closed: false }
     }
 
     /// What a person should know about how the port was opened.
@@ -181,20 +169,13 @@ impl TapPort {
         }
     }
 
-    /// Finds out which queues have something to read, unless that is known well enough (then `false`).
-    fn look(&mut self, serve: u8) -> bool {
+    /// Finds out which queues have something to read, if nothing is known of any in `serve`.
+    fn look(&mut self, serve: u8) {
         if self.queues.len() == 1 {
             self.found = 1;
-            return false;
+        } else if self.found & serve == 0 {
+            self.found |= self.waiting();
         }
-        let known = self.found & serve != 0;
-        if known && self.look_in > 0 {
-            return false;
-        }
-        self.found = self.waiting();
-        self.stride = if known { (2 * self.stride).min(LOOK_AFTER) } else { 1 };
-        self.look_in = self.stride;
-        true
     }
 
     /// Queues that may have something to read.
@@ -235,7 +216,7 @@ impl TapPort {
                 }
             }
             *budget -= 1;
-            self.look_in = self.look_in.saturating_sub(1);
+            self.tell_in = self.tell_in.saturating_sub(1);
         }
         status.more = true;
         false
@@ -290,28 +271,22 @@ impl Port for TapPort {
         let count = self.queues.len();
         let first = self.next;
         self.next = (first + 1) % count;
-        let mut news = false;
-        loop {
-            news |= self.look(serve);
-            if self.found & serve == 0 {
-                break;
+        self.look(serve);
+        let mut news = self.found & serve == 0;
+        for queue in (0..count).map(|n| (first + n) % count) {
+            if self.found & serve & 1 << queue == 0 {
+                continue;
             }
-            let before = budget;
-            for queue in (0..count).map(|n| (first + n) % count).filter(|queue| serve & 1 << queue != 0) {
-                if self.found & 1 << queue != 0 && self.drain(queue, &mut budget, arena, out, &mut status) {
-                    self.found &= !(1 << queue);
-                    news = true;
-                }
-                if status.more || status.closed.is_some() {
-                    break;
-                }
+            if self.drain(queue, &mut budget, arena, out, &mut status) {
+                self.found &= !(1 << queue);
+                news = true;
             }
-            // One queue is empty now; and there is no looking for ever at something that can't be read.
-            if count == 1 || budget == before || status.more || status.closed.is_some() {
+            if status.more || status.closed.is_some() {
                 break;
             }
         }
-        if let Some(lossless) = self.lossless.as_mut().filter(|_| news) {
+        if let Some(lossless) = self.lossless.as_mut().filter(|_| news || self.tell_in == 0) {
+            self.tell_in = TELL_AFTER;
             lossless.read(self.found);
         }
         status
@@ -331,6 +306,12 @@ impl Port for TapPort {
         }
     }
 
+    fn ready(&mut self, n: usize) {
+        if n < self.queues.len() {
+            self.found |= 1 << n;
+        }
+    }
+
     fn tick(&mut self) -> Link {
         self.link()
     }
@@ -345,8 +326,8 @@ impl Port for TapPort {
 
     fn set_gate(&mut self, priority: Priority, open: bool) {
         if let Some(lossless) = &mut self.lossless {
-            // It opens when its ring is known to be empty, so that has to be looked at.
-            self.look_in = 0;
+            // It opens when its ring was found empty, so that has to be read.
+            self.found |= u8::from(open) << priority.get();
             lossless.set_gate(priority, open);
         }
     }
