@@ -156,7 +156,7 @@ mod tests {
     fn a_member_that_refills_in_its_turn_waits_for_the_next_round() {
         let mut drr = Drr::new([1500; 8]);
         let first = drr.pick(0b11, 0, |_| 1500);
-        assert_eq!((first, drr.deficit(first)), (0, 1500));
+        assert_eq!((first, drr.deficit[0]), (0, 1500));
         drr.charge(0, 500);
         drr.emptied(0);
         assert_eq!(drr.pick(0b11, 0, |_| 1500), 1, "the turn is over though 1000 bytes of quantum were left");
@@ -165,7 +165,19 @@ mod tests {
     #[test]
     fn a_head_above_the_quantum_is_sent_after_some_rounds() {
         let mut drr = Drr::new([100; 8]);
-        assert_eq!((drr.pick(0b1, 0, |_| 950), drr.deficit(0)), (0, 1000));
+        assert_eq!((drr.pick(0b1, 0, |_| 950), drr.deficit[0]), (0, 1000));
+    }
+
+    #[test]
+    fn a_piece_may_be_owed_up_to_a_quantum_and_is_paid_back() {
+        let mut drr = Drr::new([1000; 8]);
+        assert_eq!((drr.pick(0b11, 0, |_| 100), drr.reach(0)), (0, 2000));
+        drr.charge(0, 1900);
+        assert_eq!((drr.pick(0b11, 0, |_| 100), drr.reach(1)), (1, 2000));
+        drr.charge(1, 1000);
+        // 900 of the next quantum are gone already.
+        assert_eq!((drr.pick(0b11, 0, |_| 100), drr.reach(0)), (0, 1100));
+        assert_eq!(drr.pick(0b11, 0, |_| 101), 1, "and a segment that is longer than what is left waits");
     }
 
     #[test]
@@ -189,7 +201,7 @@ mod tests {
             drr.charge(0, 1000);
         }
         assert_eq!(
-            (drr.pick(0b11, 0, |_| 1000), drr.deficit(1)),
+            (drr.pick(0b11, 0, |_| 1000), drr.deficit[1]),
             (1, 2000),
             "its turn was not ended, the other's credit is spent"
         );

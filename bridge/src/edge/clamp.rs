@@ -24,7 +24,7 @@ const CLOSED_UNIT: u16 = u16::MAX;
 /// counts its bucket by 32 bits of nanoseconds, which has to be enough for `MAX_FRAME`.
 const CLOSED_RATE: u64 = 16_000;
 /// Preamble, gap and checksum: rates are in wire bytes.
-const WIRE_OVERHEAD: u16 = 24;
+pub(super) const WIRE_OVERHEAD: u16 = 24;
 /// Bytes that wait in a bucket before it drops. What waits belongs to sockets, whose own limits come first.
 const LIMIT: u32 = 256 << 20;
 /// More than a TAP passes on (35 Gbit/s were measured), in bytes per second.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::clamp::{self, Clamp, GSO_MAX, MAX_FRAME, Root, open_rate};
+use super::clamp::{self, Clamp, GSO_MAX, MAX_FRAME, Root, WIRE_OVERHEAD, open_rate};
 use super::gates::{Gates, Hand};
 use super::journal::{Changed, Entry, Journal, restore_here};
 use super::kick::Cookie;
@@ -164,12 +164,33 @@ impl HostEdge {
         u32::try_from(during).unwrap_or(u32::MAX).saturating_add(MAX_FRAME)
     }
 
-    /// How long a queue may be left unread before its ring could be half full.
-    pub fn patience(&self) -> Duration {
+    /// How long a queue may not be found empty before its ring could be half full.
+    pub fn patience(&self) -> Patience {
         let burst = u64::from(MAX_FRAME) / SHORTEST_COUNTED;
-        let frames = (u64::from(self.ring_frames) / 2).saturating_sub(burst).max(1);
-        let per_second = (self.rate / SHORTEST).clamp(1, RING.1 * 1000 / STALL.as_millis() as u64);
-        Duration::from_nanos(frames * 1_000_000_000 / per_second)
+        Patience::new((u64::from(self.ring_frames) / 2).saturating_sub(burst).max(1), self.rate)
+    }
+}
+
+/// What a ring takes before it could be half full.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    frames: u64,
+    /// Wire bytes per second.
+    rate: u64,
+}
+
+impl Patience {
+    /// Of a ring that so many frames fill half, at so many wire bytes per second.
+    pub const fn new(frames: u64, rate: u64) -> Patience {
+        Patience { frames, rate }
+    }
+
+    /// How long that takes in frames of so many bytes, the shortest at least. No host hands a TAP more than `RING.1` frames
+    /// in `STALL`.
+    pub fn with_frames_of(&self, bytes: u64) -> Duration {
+        let wire = (bytes + u64::from(WIRE_OVERHEAD)).max(SHORTEST);
+        let per_second = (self.rate / wire).clamp(1, RING.1 * 1000 / STALL.as_millis() as u64);
+        Duration::from_nanos(self.frames * 1_000_000_000 / per_second)
     }
 }
 

@@ -1,16 +1,19 @@
 //! What a TAP port with a queue per priority has more than one without: gates, and a guard of its rings.
 //!
-//! A gate is closed because the switch wants it, or because its ring is not emptied for so long that it could overflow
-//! (the port's line rate is used up, or the worker has other things to do): a full ring would drop.
+//! A gate is closed because the switch wants it, or because its ring is not found empty for so long that it could overflow
+//! (the port's line rate is used up, or the worker has other things to do): a full ring would drop. For a priority that is
+//! lossless that time is reckoned with the shortest frames. For others with such as come: the worker never finds the ring of
+//! a fast TCP empty, and it holds a few hundred superframes at most; should short ones be behind them, some may be dropped.
 //!
 //! A gate that may open again waits until its ring is empty. Each opening lets a bucketful through at once; a switch that
 //! takes less than that between two pauses would otherwise fill the ring, pause by pause.
 
 use std::time::{Duration, Instant};
 
+use dcbridge_config::PrioritySet;
 use dcbridge_scheduler::Priority;
 
-use crate::edge::{Cookie, HostEdge, Kick};
+use crate::edge::{Cookie, HostEdge, Kick, Patience};
 use crate::port::Guarantee;
 
 /// Gates of a port.
@@ -27,15 +30,17 @@ pub(super) struct Lossless {
 }
 
 impl Lossless {
-    pub(super) fn new(edge: HostEdge, cookie: Cookie) -> Lossless {
-        let guard = Guard::new(edge.patience());
+    /// Of an edge, for a port at which these priorities are lossless.
+    pub(super) fn new(edge: HostEdge, cookie: Cookie, lossless: PrioritySet) -> Lossless {
+        let guard = Guard::new(edge.patience(), lossless.0);
         Lossless { edge, cookie, wanted: u8::MAX, draining: 0, guard, kicks: 0 }
     }
 
-    /// Whether a received frame is a kick, which nobody else is to see.
-    pub(super) fn takes(&mut self, frame: &[u8]) -> bool {
+    /// A frame was read from a queue. Whether it is a kick, which nobody else is to see.
+    pub(super) fn takes(&mut self, queue: usize, frame: &[u8]) -> bool {
         let kick = Kick::is_one(frame, self.cookie);
         self.kicks += u64::from(kick);
+        self.guard.came(queue, frame.len());
         kick
     }
 
@@ -47,6 +52,8 @@ impl Lossless {
         } else {
             self.wanted &= !bit;
             self.draining |= bit;
+            // DCBX has made it lossless.
+            self.guard.lossless |= bit;
         }
         self.apply();
     }
@@ -82,16 +89,35 @@ impl Lossless {
 /// Which rings could be half full.
 #[derive(Debug)]
 struct Guard {
-    patience: Duration,
-    /// Queues that were not empty when they were last looked at, and since when.
+    patience: Patience,
+    /// With the shortest frames.
+    least: Duration,
+    lossless: u8,
+    /// Queues that were not empty when they were last looked at, and what is known since.
     left: u8,
-    since: [Option<Instant>; 8],
+    since: [Option<Since>; 8],
     full: u8,
 }
 
+/// A queue since it was last found empty.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    at: Instant,
+    frames: u64,
+    bytes: u64,
+}
+
 impl Guard {
-    fn new(patience: Duration) -> Guard {
-        Guard { patience, left: 0, since: [None; 8], full: 0 }
+    fn new(patience: Patience, lossless: u8) -> Guard {
+        let least = patience.with_frames_of(0);
+        Guard { patience, least, lossless, left: 0, since: [None; 8], full: 0 }
+    }
+
+    fn came(&mut self, queue: usize, bytes: usize) {
+        if let Some(since) = self.since.get_mut(queue).and_then(Option::as_mut) {
+            since.frames += 1;
+            since.bytes += bytes as u64;
+        }
     }
 
     fn look(&mut self, left: u8, now: impl FnOnce() -> Instant) {
@@ -105,7 +131,16 @@ impl Guard {
             let bit = 1 << queue;
             if left & bit == 0 {
                 *since = None;
-            } else if now.saturating_duration_since(*since.get_or_insert(now)) > self.patience {
+                continue;
+            }
+            let since = since.get_or_insert(Since { at: now, frames: 0, bytes: 0 });
+            let waited = now.saturating_duration_since(since.at);
+            if waited <= self.least {
+                continue;
+            }
+            let shortest = self.lossless & bit != 0 || since.frames == 0;
+            let usual = if shortest { 0 } else { since.bytes / since.frames };
+            if waited > self.patience.with_frames_of(usual) {
                 self.full |= bit;
             }
         }
@@ -126,12 +161,19 @@ impl Guard {
 mod tests {
     use super::*;
 
+    /// Two milliseconds in the shortest frames.
+    const PATIENCE: Patience = Patience::new(4000, 40_000_000_000 / 8);
+
+    fn guard(lossless: u8) -> (Guard, impl Fn(u64) -> Instant) {
+        let begin = Instant::now();
+        (Guard::new(PATIENCE, lossless), move |millis| begin + Duration::from_millis(millis))
+    }
+
     #[test]
     fn a_ring_that_is_not_emptied_in_time_is_full_until_it_is() {
-        let begin = Instant::now();
-        let mut guard = Guard::new(Duration::from_millis(2));
+        let (mut guard, at) = guard(u8::MAX);
         let mut look = |left, millis| {
-            guard.look(left, || begin + Duration::from_millis(millis));
+            guard.look(left, || at(millis));
             guard.full
         };
         assert_eq!(look(0b11, 0), 0);
@@ -142,5 +184,20 @@ mod tests {
         assert_eq!(look(0b01, 7), 0b01);
         assert_eq!(look(0, 8), 0);
         assert_eq!(look(0b01, 9), 0);
+    }
+
+    #[test]
+    fn superframes_of_a_lossy_priority_take_longer_to_fill_a_ring() {
+        for (lossless, bytes, full) in [(0b10, 60_000, 0b10), (0b10, 60, 0b11), (0b11, 60_000, 0b11)] {
+            let (mut guard, at) = guard(lossless);
+            guard.look(0b11, || at(0));
+            for queue in [0, 1] {
+                guard.came(queue, bytes);
+            }
+            guard.look(0b11, || at(20));
+            assert_eq!(guard.full, full, "lossless: {lossless:b}, frames of {bytes}");
+            guard.look(0b11, || at(60));
+            assert_eq!(guard.full, 0b11, "in the end any ring could be full");
+        }
     }
 }

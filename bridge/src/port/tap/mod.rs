@@ -155,7 +155,7 @@ impl TapPort {
             }
         });
         match landed {
-            Ok(id) if self.lossless.as_mut().is_some_and(|l| l.takes(arena.bytes(id))) => {
+            Ok(id) if self.lossless.as_mut().is_some_and(|l| l.takes(queue, arena.bytes(id))) => {
                 arena.free(id);
                 Read1::Kick
             }

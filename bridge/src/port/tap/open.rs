@@ -157,7 +157,7 @@ impl Steering {
             cookie: self.cookie,
             journal: &wanted.journal,
         });
-        Ok(Lossless::new(edge.map_err(|e| e.to_string())?, self.cookie))
+        Ok(Lossless::new(edge.map_err(|e| e.to_string())?, self.cookie, wanted.lossless))
     }
 }
 
