@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
@@ -16,6 +16,7 @@ use dcbridge::port::tap::{Backpressure, TapOptions, TapPort};
 use dcbridge::port::{MAX_HEAD, Port, TxDesc};
 use dcbridge_config::PrioritySet;
 use dcbridge_scheduler::Priority;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpCongestion;
 
@@ -205,6 +206,7 @@ fn run(mut port: TapPort, mut peer: Option<TapPort>, control: &Control) -> TapPo
         let serve = if control.serve_closed.load(Relaxed) { 0xff } else { !closed };
         let budget = if pause.is_zero() { BATCH } else { 1 };
         control.longest_stall_ns.fetch_max(read_at.elapsed().as_nanos() as u64, Relaxed);
+        tell_ready(&mut port);
         let more = port.rx(serve, budget, &mut arena, &mut frames).more;
         read_at = Instant::now();
         for frame in &frames {
@@ -234,6 +236,18 @@ fn run(mut port: TapPort, mut peer: Option<TapPort>, control: &Control) -> TapPo
         }
     }
     port
+}
+
+/// Tells a port which of its descriptors can be read, as whoever waits for them has to.
+fn tell_ready(port: &mut TapPort) {
+    let mut interests = Vec::new();
+    port.interests(&mut interests);
+    // SAFETY: the port is open as long as it is borrowed here.
+    let descriptors: Vec<_> = interests.iter().map(|i| unsafe { BorrowedFd::borrow_raw(i.fd) }).collect();
+    let mut fds: Vec<_> = descriptors.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    poll(&mut fds, PollTimeout::ZERO).expect("poll");
+    let ready: Vec<usize> = (0..fds.len()).filter(|&n| fds[n].any().unwrap_or(true)).collect();
+    ready.into_iter().for_each(|n| port.ready(n));
 }
 
 fn back(from: &mut TapPort, to: &mut TapPort, arena: &mut Arena) {
