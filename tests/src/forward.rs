@@ -36,7 +36,9 @@ impl Joined {
         let thread = std::thread::spawn(move || {
             let mut arena = Arena::new(16 << 20);
             while !stopped.load(Ordering::Relaxed) {
-                wait(&[&*a, &*b]);
+                if !(a.doze() | b.doze()) {
+                    wait(&[&*a, &*b]);
+                }
                 carry(&mut *a, &mut *b, &mut arena, &count);
                 carry(&mut *b, &mut *a, &mut arena, &count);
                 // Only ports that have no frames to read need it this often: those that are connecting.

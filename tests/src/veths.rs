@@ -215,7 +215,8 @@ impl Turning<'_> {
             }
             let cpu = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("clock");
             self.control.cpu_ns.store(Duration::from(cpu).as_nanos() as u64, Relaxed);
-            if !more {
+            let mut came = || port.doze() | self.peer.as_mut().is_some_and(|peer| peer.doze());
+            if !more && !came() {
                 self.control.waits.fetch_add(1, Relaxed);
                 let mut events = [EpollEvent::empty(); 8];
                 let _ = self.epoll.wait(&mut events, EpollTimeout::from(TICK.as_millis() as u16));

@@ -133,6 +133,8 @@ impl TxDesc {
 pub struct RxStatus {
     /// The budget ended before the device was empty: call again.
     pub more: bool,
+    /// The device was found empty, and what comes next makes no descriptor ready before `doze`.
+    pub restless: bool,
     /// Frames that the device gave and that could not be kept: longer than `MAX_FRAME` or no memory.
     pub lost: u32,
     /// The device is gone; nothing more will come until the port is opened anew.
@@ -199,6 +201,12 @@ pub trait Port: Send {
     /// What to wait for. Asked again whenever `tx_room` was 0, after `tick`, and after `rx` or `tx`
     /// returned something else than before; a port with nothing to wait for leaves `out` empty.
     fn interests(&self, out: &mut Vec<Interest>);
+
+    /// Lets the next frame make a descriptor ready; to be called before waiting for one after `rx` was *restless*. True: there
+    /// is something already.
+    fn doze(&mut self) -> bool {
+        false
+    }
 
     /// Something has become ready at the `n`-th of the `interests`, counted from 0: a port with several descriptors learns by
     /// it which of them to read.

@@ -24,6 +24,13 @@ impl PortSet {
         self.0[port.index() / 64] |= 1 << (port.0 % 64);
     }
 
+    /// Adds the members of another set.
+    pub fn insert_all(&mut self, others: PortSet) {
+        for (word, more) in self.0.iter_mut().zip(others.0) {
+            *word |= more;
+        }
+    }
+
     /// Takes a port out.
     pub fn remove(&mut self, port: PortId) {
         self.0[port.index() / 64] &= !(1 << (port.0 % 64));

@@ -14,6 +14,7 @@ impl Worker {
     pub(super) fn close(&mut self, id: PortId, reason: String, now: Time) {
         let slot = &mut self.slots[id.index()];
         self.readable.remove(id);
+        self.restless.remove(id);
         slot.down_reason.clone_from(&reason);
         // Descriptors leave epoll when they are closed with the port.
         slot.port = None;

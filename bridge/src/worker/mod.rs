@@ -118,6 +118,8 @@ pub struct Worker {
     slots: Vec<Slot>,
     /// Ports that were not drained since something came.
     readable: PortSet,
+    /// Ports that were drained and don't tell when something comes.
+    restless: PortSet,
     /// Ports with frames of the switch's own that wait.
     own: PortSet,
     epoll: Epoll,
@@ -212,6 +214,7 @@ impl Worker {
             arena: parts.arena,
             slots,
             readable: PortSet::EMPTY,
+            restless: PortSet::EMPTY,
             own: PortSet::EMPTY,
             epoll,
             wake: parts.wake,
@@ -283,7 +286,11 @@ impl Worker {
         loop {
             let busy = self.turn();
             let now = self.now();
-            let looks = busy || self.look.goes_on(now - self.worked, self.haste.is_on());
+            let looks =
+                busy || self.look.goes_on(now - self.worked, self.haste.is_on()) || self.something_came();
+            if looks {
+                self.readable.insert_all(self.restless);
+            }
             let timeout = if looks { Duration::ZERO } else { self.next_wake(now) };
             let asked = self.rest(timeout);
             if !looks {

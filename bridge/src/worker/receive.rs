@@ -55,6 +55,17 @@ impl Worker {
         }
     }
 
+    /// Lets ports tell when something comes, before the worker sleeps. `true`: something has come already.
+    pub(super) fn something_came(&mut self) -> bool {
+        let mut some = false;
+        for id in self.restless.iter() {
+            let came = self.slots[id.index()].port.as_mut().is_some_and(|port| port.doze());
+            self.restless.set(id, came);
+            some |= came;
+        }
+        some
+    }
+
     /// Whether a port may be read at `now`.
     pub(super) fn may_receive(&self, id: PortId, now: Time) -> bool {
         let slot = &self.slots[id.index()];
@@ -91,6 +102,7 @@ impl Worker {
             }
         };
         self.readable.set(id, status.more);
+        self.restless.set(id, status.restless);
         if self.switch.books(id).rx_wire != wire_before {
             self.worked = now;
         }

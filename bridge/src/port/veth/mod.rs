@@ -8,8 +8,8 @@
 //! The kernel never polls the switch's end by itself (`napi`). It is polled when a *bell* is rung: queue by queue, and only
 //! for queues that are served. What is not served fills the ring, then stops the host's queue, then blocks its sockets.
 //!
-//! A queue is *hot* while it may have frames: then each `rx` rings its bell. Found empty it is armed and left alone; its
-//! next frame wakes the port. A frame that was past the place where the host's side looks at the flag but not yet in
+//! A queue is *hot* while it may have frames: then each `rx` rings its bell. Found empty it is armed and left alone when
+//! the worker is about to sleep, or is empty again and again; its next frame wakes the port. A frame that was past the place where the host's side looks at the flag but not yet in
 //! the ring makes no wake: therefore an armed queue is looked at again after 2 ms, three times, and then about once a second.
 //!
 //! What must not enter: what priority a frame has (`edge::steer`).
@@ -46,6 +46,8 @@ const QUEUES: usize = 8;
 const SENDING: usize = 0;
 /// Frames that are taken at once.
 const TX_ROOM: usize = 64;
+/// A queue that was found empty so often in turn is armed though the worker looks on: a bell costs 1.6 us.
+const EMPTY_MAX: u8 = 64;
 /// How often an armed queue is looked at again, and when.
 const RETRIES: u8 = 3;
 const RETRY: Duration = Duration::from_millis(2);
@@ -90,6 +92,8 @@ pub struct VethPort {
     socket: OwnedFd,
     /// Queues that may have frames.
     hot: u8,
+    /// How often hot queues were found empty in turn.
+    empty: [u8; QUEUES],
     /// How often armed queues are still looked at.
     retries: [u8; QUEUES],
     /// Queues that the last `rx` was to serve.
@@ -136,6 +140,7 @@ impl VethPort {
             index,
             socket,
             hot: u8::MAX,
+            empty: [0; QUEUES],
             retries: [0; QUEUES],
             served: u8::MAX,
             next: 0,
@@ -167,8 +172,9 @@ impl VethPort {
     }
 
     /// Leaves a queue that was found empty until its next frame. True: there is one already.
-    fn doze(&mut self, queue: usize) -> bool {
+    fn arm(&mut self, queue: usize) -> bool {
         self.counters.dozes += 1;
+        self.empty[queue] = 0;
         self.wake.arm(queue as u8);
         if self.bell(queue) {
             self.wake.disarm(queue as u8);
@@ -258,6 +264,7 @@ impl VethPort {
                     *left -= 1;
                 }
                 self.queues[queue].xsk.take();
+                self.empty[queue] = 0;
             }
             if self.hot & (1 << queue) == 0 {
                 return true;
@@ -265,7 +272,11 @@ impl VethPort {
             if *left == 0 {
                 return false;
             }
-            if !self.bell(queue) && !self.doze(queue) {
+            if self.bell(queue) {
+                continue;
+            }
+            self.empty[queue] += 1;
+            if self.empty[queue] < EMPTY_MAX || !self.arm(queue) {
                 return true;
             }
         }
@@ -323,7 +334,18 @@ impl Port for VethPort {
                 return status;
             }
         }
+        status.restless = self.hot & serve != 0;
         status
+    }
+
+    fn doze(&mut self) -> bool {
+        let mut some = false;
+        for queue in 0..QUEUES {
+            if self.hot & self.served & 1 << queue != 0 {
+                some |= self.arm(queue);
+            }
+        }
+        some
     }
 
     fn tx_room(&self) -> usize {
