@@ -81,7 +81,6 @@ fn run(rig: &mut Rig, setup: &Setup, classes: &str, ports: &str) -> Result<(), N
         config += "[defaults]\n";
     }
     config += &format!("line_rate = \"unlimited\"\nmtu = {}\n{ports}", setup.mtu);
-    config = format!("{config}\n{}", std::env::var("DCB_EXTRA").unwrap_or_default());
     fs::write(&file, config).map_err(|e| failed(format!("{} can't be written", file.display()), &e))?;
     let mut command = Command::new(THIS_PROGRAM);
     command.arg("run").arg(&file);
