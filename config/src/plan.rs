@@ -6,6 +6,7 @@
 
 use dcbridge_scheduler::headroom::{Headroom, LinkModel, Reaction, headroom};
 use dcbridge_scheduler::time::{Rate, Time};
+use dcbridge_scheduler::{CUT, LARGEST_CUT};
 use serde::Serialize;
 
 use crate::model::{BitRate, Config, FlowControl, PeerReaction, Port, PortKind};
@@ -13,12 +14,9 @@ use crate::model::{BitRate, Config, FlowControl, PeerReaction, Port, PortKind};
 /// Bytes of a buffer cell, the unit in which the buffer is accounted.
 pub const CELL_BYTES: u32 = 256;
 
-/// What a port without a line rate is taken for: faster than one core moves frames.
+/// What a port without a line rate is taken for: faster than one core moves the frames of a peer that knows PFC (hosts on
+/// TAPs reach 35 Gbit/s; what they may still send is reckoned by their host edge).
 const UNLIMITED: BitRate = BitRate(25_000_000_000);
-/// Longest time that one piece of a superframe occupies the line.
-const PIECE_TIME: Time = Time::from_micros(100);
-/// Most wire bytes of a superframe: 64 KB of payload with the headers of its segments.
-const SUPERFRAME: u32 = 66_000;
 
 /// What lossless classes take of the shared buffer, in bytes of whole cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -76,7 +74,7 @@ fn link_headroom(port: &Port) -> Headroom {
     let rate = Rate::from_bits_per_second(bits_per_second);
     let piece = match port.kind {
         PortKind::Tap { offload: true, .. } | PortKind::Packet { .. } => {
-            rate.bytes_in(PIECE_TIME).min(u64::from(SUPERFRAME)) as u32
+            rate.bytes_in(CUT).min(u64::from(LARGEST_CUT)) as u32
         }
         // Frames go one by one; the calculator takes the longest.
         _ => 0,
@@ -116,7 +114,7 @@ pub fn lossless_capacity(config: &Config, port: &Port) -> u8 {
         return 0;
     }
     let learning = config.ports.iter().filter(|port| port.dcbx.is_some_and(|dcbx| dcbx.may_learn())).count();
-    let shared = config.ports.len() as u64 * u64::from(SUPERFRAME);
+    let shared = config.ports.len() as u64 * u64::from(LARGEST_CUT);
     let taken = BufferPlan::of(config).taken().saturating_add(shared);
     let room = config.bridge.buffer_bytes.saturating_sub(taken) / learning.max(1) as u64;
     let group = lossless_headroom(port) + cells(2 * u64::from(port.max_frame()));
@@ -154,8 +152,8 @@ mod tests {
     }
 
     #[test]
-    fn a_superframe_is_cut_to_a_tenth_of_a_millisecond_and_64_kilobytes() {
-        for (rate, piece) in [("1Gbit", 12_500), ("10Gbit", 66_000), ("100Mbit", 1546)] {
+    fn a_superframe_is_cut_to_a_tenth_of_a_millisecond_and_a_whole_one() {
+        for (rate, piece) in [("1Gbit", 12_500), ("10Gbit", 70_000), ("100Mbit", 1546)] {
             let config = config(&format!("line_rate = \"{rate}\""), 2, "[3]");
             let parts = port_headroom(&config, &config.ports[0]).expect("a lossless priority");
             assert_eq!((parts.own_piece, parts.peer_piece), (piece, piece), "{rate}");

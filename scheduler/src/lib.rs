@@ -29,6 +29,7 @@ use alloc::vec::Vec;
 
 pub use buffer::GroupUse;
 pub use config::{ClassConfig, ClassTable, GroupConfig, PortConfig, QueueConfig, QueueLimit, Tsa};
+pub use ets::{CUT, LARGEST_CUT};
 pub use ids::{FrameId, PortId, Priority};
 pub use lending::Loan;
 pub use port::{Backlog, Grant};

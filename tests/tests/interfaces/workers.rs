@@ -4,7 +4,8 @@
 use std::net::{SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 
-use dcbridge_tests::live::Network;
+use dcbridge::lab::frames::FrameSize;
+use dcbridge_tests::live::{Network, Offer, Traffic};
 use dcbridge_tests::privilege::root_for;
 use dcbridge_tests::virtual_time::assert_balanced;
 
@@ -79,4 +80,48 @@ fn two_workers_pass_each_other_every_frame_in_order() {
     assert!(state.workers.iter().all(|w| w.turns > 0 && w.cpu_ns > 0), "{:?}", state.workers);
     let ended = network.program.stop();
     assert!(ended.status.success(), "{}", ended.output);
+}
+
+/// Two hosts offer ten times what a third one's line takes. The workers take turns with the ports, so one sender shares its
+/// worker with the line and the other one's frames cross from worker to worker: both have to be paused.
+#[test]
+fn two_workers_pause_the_hosts_of_a_lossless_class() {
+    if !root_for("a lossless class across two workers") {
+        return;
+    }
+    let sections = "[worker]\nthreads = 2\n[defaults]\nline_rate = \"1Gbit\"\ntrust = [\"dscp\"]\n\
+                    [[traffic_class]]\nname = \"storage\"\npriorities = [3]\nlossless = true\nbandwidth = 50\n\
+                    [[traffic_class]]\nname = \"rest\"\npriorities = \"rest\"\nbandwidth = 50\n";
+    let ports = [("lwa", ""), ("lwb", ""), ("lwc", "line_rate = \"100Mbit\"")];
+    let network = Network::new(PROGRAM, "buffer = \"32MB\"", sections, &ports);
+    let offer = |from, dscp| Offer { hosts: (from, 2), dscp, size: FrameSize::Fixed(1518), rate: 500e6 };
+    let mut traffic = Traffic::start(&network, &[offer(0, 24), offer(1, 24), offer(0, 0), offer(1, 0)]);
+    std::thread::sleep(Duration::from_secs(3));
+    traffic.stop_sending();
+    let lossless = |traffic: &Traffic| {
+        let (offered, received) = (traffic.offered(), traffic.received());
+        [0, 1].map(|flow| (offered[flow].frames, received[flow].frames))
+    };
+    // What was accepted from sockets still has to come.
+    let end = Instant::now() + Duration::from_secs(20);
+    while lossless(&traffic).iter().any(|(sent, got)| sent != got) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let state = network.program.state();
+    println!(
+        "lossless sent, received: {:?}; lossy: {:?} of {:?}; handed over: {:?}",
+        lossless(&traffic),
+        &traffic.received()[2..],
+        &traffic.offered()[2..],
+        state.workers.iter().map(|w| w.handed).collect::<Vec<_>>()
+    );
+    assert_eq!(traffic.overflows(), 0);
+    for (sent, received) in lossless(&traffic) {
+        assert!(sent > 1000, "{sent}");
+        assert_eq!(sent, received);
+    }
+    assert!(state.workers.iter().any(|w| w.handed > 100), "one host's superframes go from worker to worker");
+    let lossy: u64 =
+        (2..4).map(|flow| traffic.offered()[flow].frames - traffic.received()[flow].frames).sum();
+    assert!(lossy > 0, "the line was too slow for what was offered");
 }
