@@ -9,8 +9,9 @@
 //! for queues that are served. What is not served fills the ring, then stops the host's queue, then blocks its sockets.
 //!
 //! A queue is *hot* while it may have frames: then each `rx` rings its bell. Found empty it is armed and left alone when
-//! the worker is about to sleep, or is empty again and again; its next frame wakes the port. A frame that was past the place where the host's side looks at the flag but not yet in
-//! the ring makes no wake: therefore an armed queue is looked at again after 2 ms, three times, and then about once a second.
+//! the worker is about to sleep, or when it is empty again and again; its next frame wakes the port. A frame that was past
+//! the place where the host's side looks at the flag but not yet in the ring makes no wake: therefore an armed queue is
+//! looked at again after 2 ms, three times, and then about once a second.
 //!
 //! What must not enter: what priority a frame has (`edge::steer`).
 
