@@ -87,8 +87,10 @@ pub struct TapPort {
     lossless: Option<Lossless>,
     /// Queues that became ready, or were found to have something, and were not found empty since.
     found: u8,
-    /// Frames until the guard is told again.
+    /// Frames until the guard is told again, and how many it was the last time: the longer there is always something, the
+    /// longer, since to tell it costs a look at the clock.
     tell_in: u8,
+    stride: u8,
     /// Queue with which the next `rx` begins: another one each time, so that a busy one does not use up every budget.
     next: usize,
     /// `rx` has said that the interface is gone.
@@ -108,7 +110,17 @@ enum Read1 {
 
 impl TapPort {
     fn new(queues: Vec<File>, offload: bool, notes: Vec<String>) -> TapPort {
-        TapPort { queues, offload, notes, lossless: None, found: 0, tell_in: 0, next: 0, closed: false }
+        TapPort {
+            queues,
+            offload,
+            notes,
+            lossless: None,
+            found: 0,
+            tell_in: 0,
+            stride: 0,
+            next: 0,
+            closed: false,
+        }
     }
 
     /// What a person should know about how the port was opened.
@@ -174,7 +186,15 @@ impl TapPort {
         if self.queues.len() == 1 {
             self.found = 1;
         } else if self.found & serve == 0 {
-            self.found |= self.waiting();
+            self.find(self.waiting());
+        }
+    }
+
+    /// Queues have something to read.
+    fn find(&mut self, queues: u8) {
+        if queues & !self.found != 0 {
+            self.found |= queues;
+            (self.tell_in, self.stride) = (0, 0);
         }
     }
 
@@ -286,7 +306,8 @@ impl Port for TapPort {
             }
         }
         if let Some(lossless) = self.lossless.as_mut().filter(|_| news || self.tell_in == 0) {
-            self.tell_in = TELL_AFTER;
+            self.stride = if news { 1 } else { (2 * self.stride).clamp(1, TELL_AFTER) };
+            self.tell_in = self.stride;
             lossless.read(self.found);
         }
         status
@@ -308,7 +329,7 @@ impl Port for TapPort {
 
     fn ready(&mut self, n: usize) {
         if n < self.queues.len() {
-            self.found |= 1 << n;
+            self.find(1 << n);
         }
     }
 
