@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_superframe_is_cut_to_a_tenth_of_a_millisecond_and_a_whole_one() {
-        for (rate, piece) in [("1Gbit", 12_500), ("10Gbit", 70_000), ("100Mbit", 1546)] {
+        for (rate, piece) in [("1Gbit", 12_500), ("10Gbit", 69_400), ("100Mbit", 1546)] {
             let config = config(&format!("line_rate = \"{rate}\""), 2, "[3]");
             let parts = port_headroom(&config, &config.ports[0]).expect("a lossless priority");
             assert_eq!((parts.own_piece, parts.peer_piece), (piece, piece), "{rate}");

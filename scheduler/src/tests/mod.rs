@@ -116,13 +116,12 @@ fn shares_are_exact_to_a_thousandth_at_every_rate_and_size() {
             ];
             for mix in mixes {
                 let mut flood = Flood::new(port(rate, table(weights)), only(weights.len(), mix));
-                // A round of superframes is 0.7 MB: at the end somebody is a turn ahead.
-                flood.run(Time::from_millis(200));
+                flood.run(Time::from_millis(100));
                 for (share, weight) in flood.shares().iter().zip(weights) {
                     let target = f64::from(*weight) / 100.0;
                     assert!((share - target).abs() < 0.001, "{weights:?} at {rate}: {share} for {target}");
                 }
-                let line = Rate::from_bits_per_second(rate).bytes_in(Time::from_millis(200));
+                let line = Rate::from_bits_per_second(rate).bytes_in(Time::from_millis(100));
                 let used = flood.sent.iter().sum::<u64>() as f64 / line as f64;
                 assert!(used > 0.999, "line used to {used}");
             }
