@@ -71,6 +71,8 @@ pub(crate) struct Selection {
     /// Bitmap of classes for each set of priorities: by the lower and by the upper half of its bits.
     classes_of: [[u8; 16]; 2],
     strict: u8,
+    /// Bitmap of the priorities of strict classes.
+    strict_priorities: u8,
     with_min: u8,
     with_max: u8,
     min: [Option<Shaper>; 8],
@@ -88,6 +90,7 @@ impl Selection {
             members: [0; 8],
             classes_of: [[0; 16]; 2],
             strict: 0,
+            strict_priorities: 0,
             with_min: 0,
             with_max: 0,
             min: [None; 8],
@@ -118,6 +121,7 @@ impl Selection {
             }
         }
         self.strict = 0;
+        self.strict_priorities = 0;
         self.with_min = 0;
         self.with_max = 0;
         for (class, config) in table.classes.iter().enumerate() {
@@ -125,6 +129,7 @@ impl Selection {
             self.inner[class].requantize([self.cut[class].max(longest(port)); 8]);
             if config.tsa == Tsa::Strict {
                 self.strict |= bit;
+                self.strict_priorities |= self.members[class];
             }
             self.min[class] = config.min_rate.map(|r| Shaper::retuned(r, burst, self.min[class]));
             self.max[class] = config.max_rate.map(|r| Shaper::retuned(r, burst, self.max[class]));
@@ -135,6 +140,23 @@ impl Selection {
 
     pub(crate) fn class_of(&self, priority: u8) -> u8 {
         self.class_of[usize::from(priority & 7)]
+    }
+
+    pub(crate) fn is_strict(&self, class: u8) -> bool {
+        self.strict & 1 << (class & 7) != 0
+    }
+
+    pub(crate) fn strict_priorities(&self) -> u8 {
+        self.strict_priorities
+    }
+
+    /// Priorities of classes with a maximum rate.
+    pub(crate) fn capped_priorities(&self) -> u8 {
+        let mut capped = 0;
+        for class in 0..8 {
+            capped |= if self.with_max & 1 << class == 0 { 0 } else { self.members[class] };
+        }
+        capped
     }
 
     /// The classes of the priorities in `queues`.

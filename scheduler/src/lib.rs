@@ -213,6 +213,11 @@ impl Scheduler {
         self.ports[port.index()].next_wake()
     }
 
+    /// Whether a strict class waits for nothing but the line.
+    pub fn waits_strictly(&self, port: PortId) -> bool {
+        self.ports[port.index()].waits_strictly()
+    }
+
     /// What waits in a queue.
     pub fn backlog(&self, port: PortId, priority: Priority, now: Time) -> Backlog {
         self.ports[port.index()].backlog(priority, now)

@@ -110,6 +110,9 @@ pub(crate) struct Port {
     mortal: u8,
     selection: Selection,
     line: Option<Shaper>,
+    /// How long the piece that went last occupies the line, if it was of several segments: a strict class need not wait for
+    /// its end.
+    piece: Time,
     /// Nothing could be sent though the line was free: it gets no credit for that time.
     starved: bool,
     late: Time,
@@ -129,6 +132,7 @@ impl Port {
             mortal: 0,
             selection: Selection::new(config),
             line: config.line_rate.map(|r| Shaper::new(r, config.burst)),
+            piece: Time::ZERO,
             starved: true,
             late: Time::ZERO,
         };
@@ -227,19 +231,24 @@ impl Port {
         }
     }
 
+    /// What may go though the line is busy. A piece of several segments was handed over as a whole, but on a line of that
+    /// rate a strict class would come between its segments: so it goes at once, and what it takes, the line is busy longer.
+    fn interleaving(&self, now: Time) -> u8 {
+        let strict = self.eligible() & self.selection.strict_priorities();
+        let line = self.line.map_or(Time::ZERO, |line| line.ready_at());
+        if line <= now + self.piece { strict } else { 0 }
+    }
+
     /// The next piece, if the line is free and something may be sent.
     #[inline]
     pub(crate) fn poll(&mut self, slab: &mut Slab, now: Time) -> Option<Grant> {
         if self.pause_ends <= now {
             self.end_pauses(now);
         }
-        if let Some(line) = &self.line
-            && !line.ready(now)
-        {
-            return None;
-        }
-        let Some(choice) = self.selection.choose(self.eligible(), now, &self.heads) else {
-            self.starved = true;
+        let free = self.line.is_none_or(|line| line.ready(now));
+        let eligible = if free { self.eligible() } else { self.interleaving(now) };
+        let Some(choice) = self.selection.choose(eligible, now, &self.heads) else {
+            self.starved |= free;
             return None;
         };
         let grant = self.take(slab, choice.priority, choice.class, |selection| selection.allowance(choice));
@@ -249,6 +258,10 @@ impl Port {
                 line.forgo(now);
             }
             self.late = self.late + line.charge(grant.wire, now);
+            if free {
+                let divisible = grant.to - grant.from > 1 && !self.selection.is_strict(choice.class);
+                self.piece = if divisible { line.time_of(grant.wire) } else { Time::ZERO };
+            }
         }
         self.starved = false;
         if self.backlog & (1 << (choice.priority & 7)) == 0 {
@@ -399,8 +412,15 @@ impl Port {
         if self.backlog & self.paused != 0 {
             wake = wake.min(self.pause_ends);
         }
-        let line = self.line.map_or(Time::ZERO, |l| l.ready_at());
+        let mut line = self.line.map_or(Time::ZERO, |l| l.ready_at());
+        if eligible & self.selection.strict_priorities() != 0 {
+            line = line - self.piece;
+        }
         (wake != Time::NEVER).then(|| wake.max(line))
+    }
+
+    pub(crate) fn waits_strictly(&self) -> bool {
+        self.eligible() & self.selection.strict_priorities() & !self.selection.capped_priorities() != 0
     }
 
     pub(crate) fn late(&self) -> Time {

@@ -34,6 +34,11 @@ impl Shaper {
         self.tat
     }
 
+    /// How long `bytes` take.
+    pub(crate) fn time_of(&self, bytes: u32) -> Time {
+        self.rate.time_of(u64::from(bytes))
+    }
+
     /// Nothing was waiting until now: no credit for the past.
     pub(crate) fn forgo(&mut self, now: Time) {
         self.tat = self.tat.max(now);

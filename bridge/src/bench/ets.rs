@@ -1,4 +1,5 @@
-//! Shares beside the kernel's: the same three classes in dcbridge (ETS) and in HTB, over-offered by UDP.
+//! Shares beside the kernel's: the same three classes in dcbridge (ETS) and in HTB, over-offered by UDP, and a strict one
+//! that goes before them.
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -25,6 +26,9 @@ const CLASSES: [Class; 3] = [
     Class { priority: 2, percent: 30 },
     Class { priority: 0, percent: 10 },
 ];
+/// The priority that is strict, and its DSCP.
+const STRICT: u8 = 7;
+pub const STRICT_DSCP: u8 = STRICT * 8;
 /// What each class is offered of its share.
 const OFFERED: f64 = 1.25;
 /// UDP port of the first class.
@@ -53,16 +57,21 @@ pub fn classes() -> String {
             "[[traffic_class]]\nname = \"p{priority}\"\npriorities = {priorities}\nbandwidth = {percent}\n"
         )
     };
-    CLASSES.iter().map(class).collect::<String>() + "[defaults]\ntrust = [\"dscp\"]\n"
+    let strict = format!(
+        "[[traffic_class]]\nname = \"p{STRICT}\"\npriorities = [{STRICT}]\ntsa = \"strict\"\n\
+         [defaults]\ntrust = [\"dscp\"]\n"
+    );
+    CLASSES.iter().map(class).collect::<String>() + &strict
 }
 
 /// The same as arguments of `tc`, a call each.
 pub fn htb(interface: &str, line: BitRate) -> Vec<String> {
     let burst = |rate: u64| LEAST_BURST.max(rate / 8 / BURST_PER_SECOND);
     let class = |id: u32, parent: &str, rate: u64| {
+        let prio = u8::from(id != u32::from(STRICT));
         format!(
-            "class add dev {interface} parent {parent} classid 1:{id} htb rate {rate} ceil {} burst {} cburst {} \
-             overhead {OVERHEAD} quantum {}",
+            "class add dev {interface} parent {parent} classid 1:{id} htb prio {prio} rate {rate} ceil {} burst {} \
+             cburst {} overhead {OVERHEAD} quantum {}",
             line.0,
             burst(rate),
             burst(line.0),
@@ -71,12 +80,12 @@ pub fn htb(interface: &str, line: BitRate) -> Vec<String> {
     };
     let mut calls =
         vec![format!("qdisc add dev {interface} root handle 1: htb default 10"), class(1, "1:", line.0)];
-    for one in &CLASSES {
-        calls.push(class(one.percent, "1:1", line.0 / 100 * u64::from(one.percent)));
+    let strict = (u32::from(STRICT), STRICT_DSCP, 1);
+    for (id, dscp, percent) in CLASSES.iter().map(|c| (c.percent, c.dscp(), c.percent)).chain([strict]) {
+        calls.push(class(id, "1:1", line.0 / 100 * u64::from(percent)));
         calls.push(format!(
-            "filter add dev {interface} parent 1: protocol ip prio 1 u32 match ip tos {} 0xfc flowid 1:{}",
-            one.dscp() << 2,
-            one.percent
+            "filter add dev {interface} parent 1: protocol ip prio 1 u32 match ip tos {} 0xfc flowid 1:{id}",
+            dscp << 2
         ));
     }
     calls
@@ -149,13 +158,14 @@ mod tests {
         let file = format!("{}[[port]]\nname = \"p\"\ntype = \"tap\"\n", classes());
         let (config, _) = dcbridge_config::parse(&file, "bench").expect("the classes are right");
         let shares: Vec<u8> = config.traffic_classes.iter().map(|c| c.bandwidth).collect();
-        assert_eq!(shares, [60, 30, 10]);
+        assert_eq!(shares, [60, 30, 10, 0]);
         let calls = htb("x", BitRate(1_000_000_000));
         assert!(
-            calls.iter().any(|c| c.contains("classid 1:60 htb rate 600000000 ceil 1000000000")),
+            calls.iter().any(|c| c.contains("classid 1:60 htb prio 1 rate 600000000 ceil 1000000000")),
             "{calls:?}"
         );
         assert!(calls.iter().any(|c| c.contains("match ip tos 96 0xfc flowid 1:60")), "{calls:?}");
-        assert_eq!(calls.len(), 8);
+        assert!(calls.iter().any(|c| c.contains("classid 1:7 htb prio 0 ")), "{calls:?}");
+        assert_eq!(calls.len(), 10);
     }
 }

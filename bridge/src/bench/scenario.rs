@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use dcbridge_config::BitRate;
 
 use super::load::frames::Sender;
-use super::load::pingpong;
+use super::load::pingpong::{self, Trips};
 use super::load::tcp::Streams;
 use super::pair::Count;
 use super::process::Idle;
@@ -16,6 +16,9 @@ use crate::cli::Failure;
 
 /// Before anything is read: caches, congestion windows, clocks of processors.
 const WARM_UP: Duration = Duration::from_millis(200);
+
+/// A stream has to have filled the slow line's queue.
+const FILL: Duration = Duration::from_millis(600);
 
 /// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,8 @@ enum Work {
     Trips { beside: bool },
     /// Three classes over-offered into a slow line.
     Shares(BitRate),
+    /// Questions and answers of a strict class, alone and then beside a TCP stream that fills a slow line.
+    Strict,
 }
 
 /// A scenario.
@@ -94,6 +99,14 @@ const TRIPS: &[Quantity] = &[
     quantity("p99", "p99 us", "us", Better::Lower),
     quantity("lost", "lost %", "%", Better::Lower),
 ];
+const STRICT: &[Quantity] = &[
+    quantity("p99", "p99 us", "us", Better::Lower),
+    quantity("p50", "p50 us", "us", Better::Lower),
+    quantity("p99-alone", "alone p99 us", "us", Better::Lower),
+    quantity("p50-alone", "alone p50 us", "us", Better::Lower),
+    quantity("bulk", "bulk Mbit/s", "Mbit/s", Better::Higher),
+    quantity("lost", "lost %", "%", Better::Lower),
+];
 const SHARES: &[Quantity] = &[
     quantity("error", "error points", "points", Better::Lower),
     quantity("total", "of the line %", "%", Better::Higher),
@@ -114,9 +127,10 @@ pub fn all() -> Vec<Scenario> {
         quantities,
         work,
     };
-    let shares = |name, title, line| {
-        let setup = Setup { line: Some(BitRate(line)), ..PLAIN };
-        Scenario { name, title, setup, quick: false, quantities: SHARES, work: Work::Shares(BitRate(line)) }
+    let lined = |line| Setup { line: Some(BitRate(line)), ..PLAIN };
+    let shares = |name, title, line| Scenario {
+        setup: lined(line),
+        ..plain(name, title, false, SHARES, Work::Shares(BitRate(line)))
     };
     vec![
         plain("tcp-1", "TCP, one stream", true, TCP, Work::Tcp(1)),
@@ -145,6 +159,16 @@ pub fn all() -> Vec<Scenario> {
         },
         shares("ets-htb-100M", "Shares of 60/30/10 % of 100 Mbit/s", 100_000_000),
         shares("ets-htb-1G", "Shares of 60/30/10 % of 1 Gbit/s", 1_000_000_000),
+        Scenario {
+            setup: lined(1_000_000_000),
+            ..plain(
+                "rtt-strict-1G",
+                "Round trips of a strict class beside a TCP stream that fills 1 Gbit/s",
+                false,
+                STRICT,
+                Work::Strict,
+            )
+        },
         shares("ets-htb-5G", "Shares of 60/30/10 % of 5 Gbit/s", 5_000_000_000),
     ]
 }
@@ -166,6 +190,7 @@ impl Scenario {
             Work::LossFree(bytes) => lossfree::search(rig, bytes, span).map(|rate| vec![Some(rate / 1e3)]),
             Work::Trips { beside } => trips(rig, beside, span),
             Work::Shares(line) => ets::measure(rig, line, span),
+            Work::Strict => strict(rig, span),
         }
     }
 }
@@ -240,11 +265,27 @@ fn flood(rig: &Rig, bytes: u16, span: Duration) -> Result<Vec<Option<f64>>, Fail
 fn trips(rig: &Rig, beside: bool, span: Duration) -> Result<Vec<Option<f64>>, Failure> {
     let _streams = if beside { Some(Streams::start(&rig.pair, 1)?) } else { None };
     std::thread::sleep(WARM_UP);
-    let trips = pingpong::ask(&rig.pair, span)?;
-    let us = |percent| trips.percentile(percent).map(|time| time.as_secs_f64() * 1e6);
+    let trips = pingpong::ask(&rig.pair, 0, span)?;
     arrived(trips.each.len() as u64)?;
-    let asked = trips.each.len() + trips.lost;
-    Ok(vec![us(50), us(99), Some(trips.lost as f64 * 100.0 / asked as f64)])
+    Ok(vec![microseconds(&trips, 50), microseconds(&trips, 99), Some(trips.lost_percent())])
+}
+
+fn strict(rig: &Rig, span: Duration) -> Result<Vec<Option<f64>>, Failure> {
+    let alone = pingpong::ask(&rig.pair, ets::STRICT_DSCP, span)?;
+    arrived(alone.each.len() as u64)?;
+    let streams = Streams::start(&rig.pair, 1)?;
+    std::thread::sleep(FILL);
+    let (begin, before) = (Instant::now(), streams.received());
+    let beside = pingpong::ask(&rig.pair, ets::STRICT_DSCP, span)?;
+    let bulk = (streams.received() - before) as f64 * 8.0 / begin.elapsed().as_secs_f64() / 1e6;
+    arrived(beside.each.len() as u64)?;
+    let [beside_99, beside_50] = [99, 50].map(|percent| microseconds(&beside, percent));
+    let [alone_99, alone_50] = [99, 50].map(|percent| microseconds(&alone, percent));
+    Ok(vec![beside_99, beside_50, alone_99, alone_50, Some(bulk), Some(beside.lost_percent())])
+}
+
+fn microseconds(trips: &Trips, percent: usize) -> Option<f64> {
+    trips.percentile(percent).map(|time| time.as_secs_f64() * 1e6)
 }
 
 /// A switch that lets nothing through has no figure.

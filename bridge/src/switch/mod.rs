@@ -230,6 +230,11 @@ impl Switch {
         self.scheduler.next_wake(port)
     }
 
+    /// Whether it is a strict class that then may go.
+    pub fn waits_strictly(&self, port: PortId) -> bool {
+        self.scheduler.waits_strictly(port)
+    }
+
     /// When `tick` has something to do.
     pub fn next_tick(&self) -> Option<Time> {
         let watchdog = self.watchdog.as_ref().map(Watchdog::next_wake);

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::{COARSE, MAX_WORKERS, Worker};
+use super::{MAX_WORKERS, Worker};
 
 /// Messages taken from each other worker in a turn: as many frames as a port may bring.
 const MESSAGES: usize = 256;
+/// A full ring to another worker is tried again after this long.
+const PEERS_RETRY: Duration = Duration::from_micros(100);
 
 impl Worker {
     /// Takes what the others have handed over. `true`: there is more.
@@ -14,17 +16,17 @@ impl Worker {
             return false;
         }
         let now = self.now();
-        let mut worked = false;
+        let mut came = false;
         while let Some(token) = self.peers.next_token() {
             self.switch.take_token(token, &mut self.arena);
         }
         let mut budget = [MESSAGES; MAX_WORKERS];
         while let Some(message) = self.peers.next_message(&mut budget) {
             self.switch.take_message(message, &mut self.arena, now);
-            worked = true;
+            came = true;
         }
-        if worked {
-            self.worked = now;
+        if came {
+            self.came = now;
         }
         let more = self.peers.has_message();
         for (to, arrived) in self.switch.arrivals() {
@@ -54,7 +56,7 @@ impl Worker {
             return self.wait(timeout);
         }
         // What waits for room in a ring is moved on by nobody else.
-        let longest = if self.peers.waits() { Duration::from_nanos(COARSE.as_nanos()) } else { timeout };
+        let longest = if self.peers.waits() { PEERS_RETRY } else { timeout };
         let sleeps = self.peers.lie_down(self.switch.scheduler().holds_senders());
         let commands = self.wait(if sleeps { timeout.min(longest) } else { Duration::ZERO });
         self.peers.get_up();

@@ -4,19 +4,19 @@
 //! conversation goes on, and burns a processor where none does. So it learns: as long as the next frame comes within
 //! `LOOK_ON`, it looks on so long; each time it does not come, half as long, and soon not at all.
 //!
-//! It never looks on where that keeps others from what they have to do: behind bulk, whose receiver wants the processor
-//! now, on the only processor, or before all ordinary work (SCHED_FIFO).
+//! It never looks on where that keeps others from what they have to do: behind bulk that keeps the machine busy, whose
+//! receiver wants the processor now, on the only processor, or before all ordinary work (SCHED_FIFO).
 
 use dcbridge_config::Poll;
 use dcbridge_scheduler::Time;
 
-/// How long it looks on at most.
-const LOOK_ON: Time = Time::from_micros(50);
+/// How long it looks on at most: where waking up is slow, a conversation has pauses of more than 50 us for this very reason.
+const LOOK_ON: Time = Time::from_micros(100);
 /// Looking on for less than this is as good as sleeping at once.
 const LEAST: Time = Time::from_micros(6);
-/// Bytes in a turn that are bulk, and how long it stays so.
-const BULK: u64 = 16 * 1024;
-const BULK_LASTS: Time = Time::from_micros(500);
+/// Bytes in a time that are bulk: 3 Gbit/s.
+const BULK: u64 = 192 * 1024;
+const BULK_IN: Time = Time::from_micros(500);
 
 /// What it does when there is nothing to do.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +24,10 @@ pub(super) struct Look {
     poll: Poll,
     /// How long it looks on now.
     window: Time,
-    bulk_until: Time,
-    /// Whether it is bulk now.
+    /// Bytes that came since then.
+    bytes: u64,
+    since: Time,
+    /// Whether it is bulk.
     bulk: bool,
 }
 
@@ -33,16 +35,26 @@ impl Look {
     /// Of a thread that may run on so many processors.
     pub(super) fn new(poll: Poll, processors: usize) -> Look {
         let poll = if poll == Poll::Adaptive && processors < 2 { Poll::Sleep } else { poll };
-        Look { poll, window: Time::ZERO, bulk_until: Time::ZERO, bulk: false }
+        Look { poll, window: Time::ZERO, bytes: 0, since: Time::ZERO, bulk: false }
+    }
+
+    /// Frames have come when there was nothing to do, so long after those before.
+    #[inline]
+    pub(super) fn came(&mut self, interval: Time) {
+        if interval < LOOK_ON {
+            self.window = LOOK_ON;
+        }
     }
 
     /// A turn has received so many bytes.
     #[inline]
     pub(super) fn at(&mut self, bytes: u64, now: Time) {
-        if bytes >= BULK {
-            self.bulk_until = now + BULK_LASTS;
+        self.bytes += bytes;
+        let span = now - self.since;
+        if span >= BULK_IN || self.bytes >= BULK {
+            self.bulk = self.bytes >= BULK && span < BULK_IN + BULK_IN;
+            (self.bytes, self.since) = (0, now);
         }
-        self.bulk = now < self.bulk_until;
     }
 
     /// Whether it looks again, so long after the last frame; `hurries`: before all ordinary work.
@@ -56,13 +68,6 @@ impl Look {
                 self.window = Time(self.window.0 / 2);
                 false
             }
-        }
-    }
-
-    /// It has slept and was woken so long after the last frame.
-    pub(super) fn slept(&mut self, since: Time) {
-        if since < LOOK_ON {
-            self.window = LOOK_ON;
         }
     }
 }
@@ -85,10 +90,10 @@ mod tests {
                     since = since + Time::from_micros(1);
                 } else {
                     sleeps += 1;
-                    look.slept(interval);
                     since = interval;
                 }
             }
+            look.came(interval);
         }
         (looks, sleeps)
     }
@@ -99,23 +104,39 @@ mod tests {
         assert_eq!(looks(&mut look, &[SOON; 10]), (9 * 20, 1), "it learns from the first");
         let (looked, slept) = looks(&mut look, &[LATE; 100]);
         assert_eq!(slept, 100);
-        assert!(looked <= 50 + 25 + 13 + 7, "{looked} us");
+        assert!(looked <= 100 + 50 + 25 + 13 + 7, "{looked} us");
         assert_eq!(looks(&mut look, &[SOON; 3]).1, 1, "and it learns again");
     }
 
     #[test]
     fn it_looks_on_neither_behind_bulk_nor_in_haste_nor_on_the_only_processor() {
         let mut look = Look::new(Poll::Adaptive, 2);
-        look.slept(SOON);
+        look.came(SOON);
         assert!(look.goes_on(SOON, false));
         assert!(!look.goes_on(SOON, true));
-        look.at(BULK, Time::ZERO);
-        assert!(!look.goes_on(SOON, false));
-        look.at(60, BULK_LASTS);
-        assert!(look.goes_on(SOON, false));
         let mut lone = Look::new(Poll::Adaptive, 1);
-        lone.slept(SOON);
+        lone.came(SOON);
         assert!(!lone.goes_on(SOON, false));
         assert!(Look::new(Poll::Busy, 1).goes_on(LATE, true));
+    }
+
+    /// Whether it looks on beside superframes that come at these intervals.
+    fn looks_beside_superframes(every: Time) -> bool {
+        let mut look = Look::new(Poll::Adaptive, 2);
+        let mut now = Time::from_millis(10);
+        for _ in 0..100 {
+            now = now + every;
+            look.at(62_000, now);
+        }
+        look.came(SOON);
+        look.goes_on(SOON, false)
+    }
+
+    #[test]
+    fn bulk_is_what_keeps_the_machine_busy() {
+        let gigabits = |rate| Time::from_nanos(62_000 * 8 / rate);
+        assert!(looks_beside_superframes(gigabits(1)));
+        assert!(!looks_beside_superframes(gigabits(5)));
+        assert!(!looks_beside_superframes(gigabits(25)));
     }
 }

@@ -5,7 +5,7 @@
 //! ```
 //! Receiving comes first, so that after a stall the queues know what there is before credit is spent. A turn is bounded
 //! for every port, so none starves another. There is no timer per frame: a line that is busy is looked at again some
-//! 100 us later and catches up by its credit.
+//! 250 us later and catches up by its credit; only a strict class has the line as soon as it is free.
 //!
 //! Descriptors are watched edge by edge: a port stays among the `readable` ones until it says that it is drained, so one
 //! whose ingress is metered can be left alone without waking anybody.
@@ -71,8 +71,10 @@ const TX_BATCH: usize = 64;
 const TX_TURN_BYTES: u64 = 4 * 1024 * 1024;
 /// While the processor is the bottleneck, each class that competes should have this part of the buffer queued, at least.
 const STANDING: u64 = 64;
-/// A busy line is looked at again after this long at the earliest: a sleep costs more than a frame.
-const COARSE: Time = Time::from_micros(100);
+/// A busy line is looked at again after this long at the earliest, and an input that is metered: a sleep costs more than a
+/// frame. Unless a strict class waits.
+const COARSE: Time = Time::from_micros(250);
+const METERED: Time = Time::from_micros(100);
 /// How often ports are asked for their link.
 const HOUSEKEEPING: Time = Time::from_millis(250);
 /// How long a switch that ends may go on sending what is queued.
@@ -132,8 +134,8 @@ pub struct Worker {
     haste: Haste,
     io: &'static str,
     next_housekeeping: Time,
-    /// When a frame last passed.
-    worked: Time,
+    /// When frames last came.
+    came: Time,
     /// Bytes received in this turn.
     turn_rx_bytes: u64,
     /// Bytes that should wait in a queue while the processor is the bottleneck.
@@ -225,7 +227,7 @@ impl Worker {
             look: Look::new(parts.poll, sys::processors()),
             haste: Haste::Normal,
             io: "readiness",
-            worked: Time::ZERO,
+            came: Time::ZERO,
             turn_rx_bytes: 0,
             standing,
             next_housekeeping: Time::ZERO,
@@ -283,19 +285,21 @@ impl Worker {
     /// Runs until `Command::Stop`, or until nobody can send commands any more.
     pub fn run(mut self) {
         sys::exact_timers();
+        let mut busy = false;
         loop {
-            let busy = self.turn();
+            let (idle, before) = (!busy, self.came);
+            busy = self.turn();
+            if idle && self.came != before {
+                self.look.came(self.came - before);
+            }
             let now = self.now();
             let looks =
-                busy || self.look.goes_on(now - self.worked, self.haste.is_on()) || self.something_came();
+                busy || self.look.goes_on(now - self.came, self.haste.is_on()) || self.something_came();
             if looks {
                 self.readable.insert_all(self.restless);
             }
             let timeout = if looks { Duration::ZERO } else { self.next_wake(now) };
             let asked = self.rest(timeout);
-            if !looks {
-                self.look.slept(self.now() - self.worked);
-            }
             if asked && !self.obey() {
                 break;
             }
@@ -332,14 +336,15 @@ impl Worker {
         for id in self.readable.iter() {
             let slot = &self.slots[id.index()];
             if slot.port.is_some() && (!slot.stops || self.switch.may_read(id)) {
-                wake = wake.min(slot.open_at.max(now + COARSE));
+                wake = wake.min(slot.open_at.max(now + METERED));
             }
         }
         for id in self.switch.waiting().iter() {
             if let Some(tx) = self.switch.next_tx(id)
                 && self.has_room(id)
             {
-                wake = wake.min(tx.max(now + COARSE));
+                let earliest = if self.switch.waits_strictly(id) { now } else { now + COARSE };
+                wake = wake.min(tx.max(earliest));
             }
         }
         Duration::from_nanos((wake - now).as_nanos())

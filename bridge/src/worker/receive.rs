@@ -104,7 +104,7 @@ impl Worker {
         self.readable.set(id, status.more);
         self.restless.set(id, status.restless);
         if self.switch.books(id).rx_wire != wire_before {
-            self.worked = now;
+            self.came = now;
         }
         self.turn_rx_bytes += self.switch.books(id).rx.bytes - bytes_before;
         if let Some(rate) = slot.line_rate {

@@ -110,7 +110,6 @@ impl Worker {
         if self.grants.is_empty() {
             return (0, false);
         }
-        self.worked = now;
         self.outcomes.clear();
         port.tx(&self.descs, &mut self.arena, &mut self.outcomes);
         let outcomes = self.outcomes.iter().copied().chain(std::iter::repeat(TxOutcome::Refused));

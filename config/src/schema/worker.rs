@@ -26,7 +26,7 @@ section! {
         threads: Int<1, 16> = Int(1);
         /// How frames are handed to the kernel: "io_uring" gives it all short frames that a turn has for a TAP by one system call, "readiness" makes a call for each frame. "auto" takes io_uring where it is allowed (containers and hardened machines often forbid it) and else readiness; `dcbridge run` says which. "io_uring" where it can't be had is an error.
         io: OneOf<Io> = OneOf(Io::Auto);
-        /// What the thread does when there is nothing to do: "sleep" until a frame or a time comes; "adaptive" goes on looking for up to 50 us before it sleeps as long as that pays, which saves a wake-up for every frame of a conversation (not where there is only one processor, nor behind bulk, nor while it runs before all ordinary work); "busy" never sleeps and keeps a processor to itself.
+        /// What the thread does when there is nothing to do: "sleep" until a frame or a time comes; "adaptive" goes on looking for up to 100 us before it sleeps as long as that pays, which saves a wake-up for every frame of a conversation (not where there is only one processor, nor behind more than 3 Gbit/s, nor while it runs before all ordinary work); "busy" never sleeps and keeps a processor to itself.
         poll: OneOf<Poll> = OneOf(Poll::Adaptive);
         /// "realtime" asks for SCHED_FIFO: the thread then runs as soon as it is woken, before all ordinary work, also on a machine that is busy otherwise (it needs CAP_SYS_NICE; without it `dcbridge run` says so and goes on). "auto" does so while lossless frames come, because what comes while a thread waits for its turn is what headroom has to hold.
         scheduling: OneOf<Scheduling> = OneOf(Scheduling::Auto);

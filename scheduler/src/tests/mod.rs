@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 mod lending;
 mod lossless;
+mod strict;
 
 use super::*;
 

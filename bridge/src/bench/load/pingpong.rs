@@ -1,9 +1,13 @@
-//! Questions from A and answers from B, one at a time: how long there and back takes. UDP in frames of 64 bytes.
+//! Questions from A and answers from B, one at a time: how long there and back takes. UDP in frames of 64 bytes, of any
+//! DSCP.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddrV4, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::Ipv4Tos;
 
 use super::Threads;
 use crate::bench::failed;
@@ -31,6 +35,11 @@ impl Trips {
         let last = self.each.len().checked_sub(1)?;
         self.each.get((self.each.len() * percent / 100).min(last)).copied()
     }
+
+    /// How many percent of the questions got no answer.
+    pub fn lost_percent(&self) -> f64 {
+        self.lost as f64 * 100.0 / (self.each.len() + self.lost).max(1) as f64
+    }
 }
 
 /// Whether B answers A at all, within a few attempts.
@@ -38,15 +47,15 @@ impl Trips {
 /// # Errors
 /// When sockets can't be made.
 pub fn answers(pair: &Pair) -> std::result::Result<bool, Failure> {
-    Ok(!ask(pair, Duration::from_millis(50))?.each.is_empty())
+    Ok(!ask(pair, 0, Duration::from_millis(50))?.each.is_empty())
 }
 
-/// Asks for as long as that.
+/// Asks for as long as that, with that DSCP there and back.
 ///
 /// # Errors
 /// When sockets can't be made.
-pub fn ask(pair: &Pair, span: Duration) -> std::result::Result<Trips, Failure> {
-    let (asking, answering) = sockets(pair).map_err(|e| Failure(e.to_string()))?;
+pub fn ask(pair: &Pair, dscp: u8, span: Duration) -> std::result::Result<Trips, Failure> {
+    let (asking, answering) = sockets(pair, dscp).map_err(|e| Failure(e.to_string()))?;
     let mut threads = Threads::default();
     threads
         .start("bench-answer", move |stop| answer(&answering, stop))
@@ -91,12 +100,13 @@ fn answer(socket: &UdpSocket, stop: &AtomicBool) {
     }
 }
 
-fn sockets(pair: &Pair) -> Result<(UdpSocket, UdpSocket)> {
+fn sockets(pair: &Pair, dscp: u8) -> Result<(UdpSocket, UdpSocket)> {
     let [a, b] = &pair.hosts;
     let socket = |host: &crate::lab::hosts::Host, patience| {
         host.within(|| {
             UdpSocket::bind((host.address().ip, 0))
                 .and_then(|s| s.set_read_timeout(Some(patience)).map(|()| s))
+                .and_then(|s| Ok(setsockopt(&s, Ipv4Tos, &(i32::from(dscp) << 2)).map(|()| s)?))
                 .map_err(|e| Error::new(format!("{} has no UDP socket", host.name()), e))
         })
     };
