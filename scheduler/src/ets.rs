@@ -73,6 +73,8 @@ pub(crate) struct Selection {
     strict: u8,
     /// Bitmap of the priorities of strict classes.
     strict_priorities: u8,
+    /// Those of them that no maximum rate holds.
+    uncapped: u8,
     with_min: u8,
     with_max: u8,
     min: [Option<Shaper>; 8],
@@ -91,6 +93,7 @@ impl Selection {
             classes_of: [[0; 16]; 2],
             strict: 0,
             strict_priorities: 0,
+            uncapped: 0,
             with_min: 0,
             with_max: 0,
             min: [None; 8],
@@ -122,6 +125,7 @@ impl Selection {
         }
         self.strict = 0;
         self.strict_priorities = 0;
+        self.uncapped = 0;
         self.with_min = 0;
         self.with_max = 0;
         for (class, config) in table.classes.iter().enumerate() {
@@ -130,6 +134,7 @@ impl Selection {
             if config.tsa == Tsa::Strict {
                 self.strict |= bit;
                 self.strict_priorities |= self.members[class];
+                self.uncapped |= if config.max_rate.is_none() { self.members[class] } else { 0 };
             }
             self.min[class] = config.min_rate.map(|r| Shaper::retuned(r, burst, self.min[class]));
             self.max[class] = config.max_rate.map(|r| Shaper::retuned(r, burst, self.max[class]));
@@ -150,13 +155,8 @@ impl Selection {
         self.strict_priorities
     }
 
-    /// Priorities of classes with a maximum rate.
-    pub(crate) fn capped_priorities(&self) -> u8 {
-        let mut capped = 0;
-        for class in 0..8 {
-            capped |= if self.with_max & 1 << class == 0 { 0 } else { self.members[class] };
-        }
-        capped
+    pub(crate) fn uncapped_strict_priorities(&self) -> u8 {
+        self.uncapped
     }
 
     /// The classes of the priorities in `queues`.

@@ -1,5 +1,7 @@
 //! One egress port: its queues, which of them are paused, and its line.
 
+mod pauses;
+
 use crate::Meta;
 use crate::config::{PortConfig, QueueLimit};
 use crate::ets::Selection;
@@ -7,6 +9,7 @@ use crate::ids::{FrameId, PortId, Priority};
 use crate::queue::{Entry, Fifo, Shape, Slab};
 use crate::shaper::Shaper;
 use crate::time::Time;
+use pauses::Pauses;
 
 /// What may be sent: a range of a frame's segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,19 +82,6 @@ impl Queue {
 }
 
 const _: () = assert!(size_of::<Queue>() == 64);
-
-/// The pauses of one priority.
-#[derive(Clone, Copy, Debug)]
-struct Pauses {
-    since: Time,
-    until: Time,
-    ended: Time,
-    count: u64,
-}
-
-impl Pauses {
-    const NEVER: Pauses = Pauses { since: Time::ZERO, until: Time::NEVER, ended: Time::ZERO, count: 0 };
-}
 
 /// One egress port.
 pub(crate) struct Port {
@@ -336,64 +326,6 @@ impl Port {
         None
     }
 
-    /// Pauses a priority until an instant; a running pause is replaced.
-    pub(crate) fn pause(&mut self, priority: Priority, until: Time, now: Time) {
-        if self.pause_ends <= now {
-            self.end_pauses(now);
-        }
-        let bit = 1 << priority.get();
-        let pauses = &mut self.pauses[priority.index()];
-        pauses.until = until;
-        if self.paused & bit == 0 {
-            pauses.since = now;
-            pauses.count += 1;
-            self.paused |= bit;
-            self.selection.suspended(priority.get(), self.eligible());
-        }
-        self.pause_ends = self.first_pause_end();
-    }
-
-    /// Ends a pause.
-    pub(crate) fn resume(&mut self, priority: Priority, now: Time) {
-        self.end_pause(priority, now, now);
-        self.pause_ends = self.first_pause_end();
-    }
-
-    /// Ends the pauses whose time is over.
-    #[cold]
-    fn end_pauses(&mut self, now: Time) {
-        for priority in Priority::all() {
-            let until = self.pauses[priority.index()].until;
-            if until <= now {
-                self.end_pause(priority, until, now);
-            }
-        }
-        self.pause_ends = self.first_pause_end();
-    }
-
-    fn end_pause(&mut self, priority: Priority, end: Time, now: Time) {
-        let bit = 1 << priority.get();
-        if self.paused & bit == 0 {
-            return;
-        }
-        let before = self.eligible();
-        self.paused &= !bit;
-        let pauses = &mut self.pauses[priority.index()];
-        pauses.ended = pauses.ended + (end - pauses.since);
-        pauses.until = Time::NEVER;
-        self.selection.began(priority.get(), before, now);
-    }
-
-    fn first_pause_end(&self) -> Time {
-        let mut first = Time::NEVER;
-        let mut paused = self.paused;
-        while paused != 0 {
-            first = first.min(self.pauses[paused.trailing_zeros() as usize].until);
-            paused &= paused - 1;
-        }
-        first
-    }
-
     /// Something outside the queues takes line time.
     pub(crate) fn charge_line(&mut self, wire: u32, now: Time) {
         if let Some(line) = &mut self.line {
@@ -419,8 +351,9 @@ impl Port {
         (wake != Time::NEVER).then(|| wake.max(line))
     }
 
+    /// Whether a strict class without a maximum rate has something to send.
     pub(crate) fn waits_strictly(&self) -> bool {
-        self.eligible() & self.selection.strict_priorities() & !self.selection.capped_priorities() != 0
+        self.eligible() & self.selection.uncapped_strict_priorities() != 0
     }
 
     pub(crate) fn late(&self) -> Time {

@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn bulk_is_what_keeps_the_machine_busy() {
-        let gigabits = |rate| Time::from_nanos(62_000 * 8 / rate);
+        let gigabits = |rate: u64| Time::from_nanos(62_000 * 8 / rate);
         assert!(looks_beside_superframes(gigabits(1)));
         assert!(!looks_beside_superframes(gigabits(5)));
         assert!(!looks_beside_superframes(gigabits(25)));
