@@ -339,16 +339,16 @@ impl Port {
         if self.backlog == 0 {
             return None;
         }
-        let eligible = self.eligible();
-        let mut wake = if eligible == 0 { Time::NEVER } else { self.selection.ready_at(eligible) };
+        let at = |queues: u8, line: Time| {
+            if queues == 0 { Time::NEVER } else { self.selection.ready_at(queues).max(line) }
+        };
+        let (eligible, line) = (self.eligible(), self.line.map_or(Time::ZERO, |l| l.ready_at()));
+        let strict = eligible & self.selection.strict_priorities();
+        let mut wake = at(eligible, line).min(at(strict, line - self.piece));
         if self.backlog & self.paused != 0 {
-            wake = wake.min(self.pause_ends);
+            wake = wake.min(self.pause_ends.max(line));
         }
-        let mut line = self.line.map_or(Time::ZERO, |l| l.ready_at());
-        if eligible & self.selection.strict_priorities() != 0 {
-            line = line - self.piece;
-        }
-        (wake != Time::NEVER).then(|| wake.max(line))
+        (wake != Time::NEVER).then_some(wake)
     }
 
     /// Whether a strict class without a maximum rate has something to send.

@@ -26,15 +26,16 @@ const CLASSES: [Class; 3] = [
     Class { priority: 2, percent: 30 },
     Class { priority: 0, percent: 10 },
 ];
-/// The priority that is strict, and its DSCP.
+/// The priority that is strict.
 const STRICT: u8 = 7;
+/// Its DSCP.
 pub const STRICT_DSCP: u8 = STRICT * 8;
 /// What each class is offered of its share.
 const OFFERED: f64 = 1.25;
 /// UDP port of the first class.
 const FIRST_PORT: u16 = 20_000;
 /// Queues have to be full before shares say anything.
-const FILL: Duration = Duration::from_millis(500);
+pub const FILL: Duration = Duration::from_millis(500);
 /// HTB's credit in bytes: a superframe has to fit.
 const LEAST_BURST: u64 = 128_000;
 /// And what a rate brings while a sender comes late, in which HTB runs: as long as dcbridge's own `stall_budget`.

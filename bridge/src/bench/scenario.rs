@@ -17,9 +17,6 @@ use crate::cli::Failure;
 /// Before anything is read: caches, congestion windows, clocks of processors.
 const WARM_UP: Duration = Duration::from_millis(200);
 
-/// A stream has to have filled the slow line's queue.
-const FILL: Duration = Duration::from_millis(600);
-
 /// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
@@ -274,7 +271,7 @@ fn strict(rig: &Rig, span: Duration) -> Result<Vec<Option<f64>>, Failure> {
     let alone = pingpong::ask(&rig.pair, ets::STRICT_DSCP, span)?;
     arrived(alone.each.len() as u64)?;
     let streams = Streams::start(&rig.pair, 1)?;
-    std::thread::sleep(FILL);
+    std::thread::sleep(ets::FILL);
     let (begin, before) = (Instant::now(), streams.received());
     let beside = pingpong::ask(&rig.pair, ets::STRICT_DSCP, span)?;
     let bulk = (streams.received() - before) as f64 * 8.0 / begin.elapsed().as_secs_f64() / 1e6;

@@ -230,7 +230,7 @@ impl Switch {
         self.scheduler.next_wake(port)
     }
 
-    /// Whether it is a strict class that then may go.
+    /// Whether a strict class waits for nothing but the line of `port`.
     pub fn waits_strictly(&self, port: PortId) -> bool {
         self.scheduler.waits_strictly(port)
     }

@@ -84,3 +84,26 @@ fn a_strict_flood_stays_below_the_rate_of_the_line() {
     }
     assert!(bytes > 1999 * 125);
 }
+
+#[test]
+fn a_strict_class_that_its_maximum_rate_holds_wakes_nobody_before_its_time() {
+    let mut classes = table(&[100, 0]);
+    classes.classes[1].max_rate = Some(Rate::from_bits_per_second(GBIT / 100));
+    let mut line = Line { scheduler: Scheduler::new(&[port(GBIT, classes)], 1 << 20, 10_000), next: 0 };
+    line.queue(STRICT, Shape::frame(1226), Time::ZERO);
+    line.queue(STRICT, Shape::frame(1226), Time::ZERO);
+    line.queue(BULK, SUPERFRAME, Time::ZERO);
+    let mut sent = [0, 0];
+    let mut now = Time::ZERO;
+    while let Some(wake) = line.scheduler.next_wake(PortId(0)) {
+        now = now.max(wake);
+        let went = line.sent(now);
+        assert!(!went.is_empty(), "woken at {now:?} for nothing");
+        for (priority, wire) in went {
+            sent[priority.index()] += wire;
+        }
+    }
+    assert_eq!(sent, [40 * 1538, 2 * 1250]);
+    // The second strict frame had to wait for 1250 bytes at 10 Mbit/s.
+    assert!(now >= us(1000), "{now:?}");
+}
