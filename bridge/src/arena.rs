@@ -35,6 +35,9 @@ const CAPACITY: [usize; 4] = [256, 2048, 10_240, MAX_FRAME];
 const LARGE: usize = 3;
 /// Slots of each size beyond what the buffer can hold.
 const IN_FLIGHT: usize = 64;
+/// Landings that can be filled at once.
+pub const LANDINGS: usize = 32;
+const _: () = assert!(LANDINGS <= IN_FLIGHT);
 
 /// What the arena knows of a frame beside its bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -152,22 +155,63 @@ impl Arena {
         F: FnOnce(&mut [u8]) -> std::io::Result<(usize, VnetHeader)>,
     {
         let none = || std::io::Error::from(std::io::ErrorKind::OutOfMemory);
-        let at = (LARGE, *self.free[LARGE].last().ok_or_else(none)?);
-        // SAFETY: a free slot is not lent, and this arena is borrowed as long as the reference lives.
-        let landing = unsafe { self.memory.write(at, 0, ROOM + MAX_FRAME) };
-        let (len, vnet) = read(landing)?;
-        let len = len.min(MAX_FRAME);
-        let (size, index) = match CAPACITY[..LARGE].iter().position(|&c| len <= c) {
-            Some(size) => {
-                let index = self.free[size].pop().ok_or_else(none)?;
-                // SAFETY: another slot than the landing's, and free as well.
-                let kept = unsafe { self.memory.write((size, index), ROOM, len) };
-                kept.copy_from_slice(&landing[ROOM..ROOM + len]);
-                (size, index)
+        let landing = self.free[LARGE].pop().ok_or_else(none)?;
+        // SAFETY: a slot that was just free is not lent, and this arena is borrowed as long as the reference lives.
+        match read(unsafe { self.memory.write((LARGE, landing), 0, ROOM + MAX_FRAME) }) {
+            Ok((len, vnet)) => self.keep(landing, len, vnet).ok_or_else(none),
+            Err(error) => {
+                self.free[LARGE].push(landing);
+                Err(error)
             }
-            None => (LARGE, self.free[LARGE].pop().ok_or_else(none)?),
+        }
+    }
+
+    /// Lets `read` fill several landings, up to `most` and `LANDINGS`. It gets each as `land` gives it, and answers of
+    /// each what is in it, or `None`. `kept` has then the frames in their places; `None` also where no slot was free for
+    /// one, which is lost.
+    pub fn land_many<F>(&mut self, most: usize, kept: &mut [Option<FrameId>; LANDINGS], read: F)
+    where
+        F: FnOnce(&mut [&mut [u8]]) -> [Option<(usize, VnetHeader)>; LANDINGS],
+    {
+        *kept = [None; LANDINGS];
+        let free = &mut self.free[LARGE];
+        let count = most.min(LANDINGS).min(free.len());
+        let mut landings = [0; LANDINGS];
+        for (to, landing) in landings.iter_mut().zip(free.drain(free.len() - count..).rev()) {
+            *to = landing;
+        }
+        let memory = &self.memory;
+        let mut places: [&mut [u8]; LANDINGS] = std::array::from_fn(|_| &mut [][..]);
+        for (place, &landing) in places.iter_mut().zip(&landings[..count]) {
+            // SAFETY: slots that were just free are not lent, each is another one, and this arena is borrowed as long as
+            // the references live.
+            *place = unsafe { memory.write((LARGE, landing), 0, ROOM + MAX_FRAME) };
+        }
+        let found = read(&mut places[..count]);
+        // The last one first, so that the landing that was used first is the next again.
+        for n in (0..count).rev() {
+            match found[n] {
+                Some((len, vnet)) => kept[n] = self.keep(landings[n], len, vnet),
+                None => self.free[LARGE].push(landings[n]),
+            }
+        }
+    }
+
+    /// Keeps the frame in a landing that was taken: there if it is long, else a copy, so that the landing is free again.
+    /// `None`: there is no slot for it.
+    fn keep(&mut self, landing: u32, len: usize, vnet: VnetHeader) -> Option<FrameId> {
+        let len = len.min(MAX_FRAME);
+        let Some(size) = CAPACITY[..LARGE].iter().position(|&c| len <= c) else {
+            return Some(self.hold(LARGE, landing, len, vnet));
         };
-        Ok(self.hold(size, index, len, vnet))
+        self.free[LARGE].push(landing);
+        let index = self.free[size].pop()?;
+        // SAFETY: two slots, both of them this arena's and neither lent; it is borrowed as long as the references live.
+        let (landed, kept) = unsafe {
+            (self.memory.read((LARGE, landing), ROOM, len), self.memory.write((size, index), ROOM, len))
+        };
+        kept.copy_from_slice(landed);
+        Some(self.hold(size, index, len, vnet))
     }
 
     /// Puts a copy of `frame` into the arena: frames of the switch's own and of tests. `None`: too long or full.
@@ -253,6 +297,46 @@ mod tests {
             assert_eq!(arena.bytes(copy), data);
             arena.free(id);
             arena.free(copy);
+        }
+        assert_eq!(arena.in_use(), 0);
+    }
+
+    #[test]
+    fn many_frames_land_at_once_each_in_a_slot_of_its_size() {
+        let mut arena = Arena::new(1 << 20);
+        let lens = [Some(60), None, Some(MAX_FRAME), Some(1514), None, Some(65_549), Some(300)];
+        let mut kept = [None; LANDINGS];
+        arena.land_many(lens.len(), &mut kept, |places| {
+            assert_eq!(places.len(), lens.len());
+            let mut found = [None; LANDINGS];
+            for ((place, &len), found) in places.iter_mut().zip(&lens).zip(&mut found) {
+                *found = len.map(|len| {
+                    place[ROOM..ROOM + len].copy_from_slice(&pattern(len));
+                    (len, VnetHeader { gso_size: len as u16, ..VnetHeader::default() })
+                });
+            }
+            found
+        });
+        for (id, len) in kept.iter().zip(lens) {
+            assert_eq!(id.map(|id| arena.bytes(id).to_vec()), len.map(pattern));
+            assert_eq!(id.map(|id| arena.vnet(id).gso_size), len.map(|len| len as u16));
+        }
+        assert!(kept[lens.len()..].iter().all(Option::is_none));
+        assert_eq!(arena.in_use(), 5);
+        for id in kept.into_iter().flatten() {
+            arena.free(id);
+        }
+        // When nothing is free, nothing is asked for.
+        let mut held = Vec::new();
+        while let Some(id) = arena.insert(&pattern(MAX_FRAME), VnetHeader::default()) {
+            held.push(id);
+        }
+        arena.land_many(4, &mut kept, |places| {
+            assert!(places.is_empty());
+            [None; LANDINGS]
+        });
+        for id in held {
+            arena.free(id);
         }
         assert_eq!(arena.in_use(), 0);
     }

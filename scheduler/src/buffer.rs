@@ -19,7 +19,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::Refused;
-use crate::config::GroupConfig;
+use crate::config::{GroupConfig, QueueLimit};
 use crate::ids::FrameId;
 
 #[derive(Clone, Copy, Default)]
@@ -133,6 +133,25 @@ impl Buffer {
     fn shared_room(&self, config: &GroupConfig, uses: &GroupUse) -> u32 {
         let free = self.shared_free();
         config.limit.cells(free).saturating_sub(uses.shared).min(free)
+    }
+
+    /// Cells that may come to `groups`, whichever of them, before a gate of theirs can close; 0 while one is closed.
+    pub(crate) fn calm(&self, groups: core::ops::Range<u16>) -> u32 {
+        let lossless = self.groups[usize::from(groups.start)..usize::from(groups.end)].iter();
+        let calm = lossless.filter_map(|Group { config, uses }| {
+            let config = config.as_ref()?;
+            if uses.closed {
+                return Some(0);
+            }
+            let room = self.shared_room(config, uses);
+            let room = match config.limit {
+                // Each cell that is taken, by whomever, lowers the limit by alpha.
+                QueueLimit::Dynamic(n) => room / (1 + (1 << n.clamp(0, 15))),
+                QueueLimit::Static(_) | QueueLimit::Buffer => room,
+            };
+            Some(config.reserved - uses.reserved + room)
+        });
+        calm.min().unwrap_or(u32::MAX)
     }
 
     /// Whether one more copy fits: a frame that is charged already always does.

@@ -248,6 +248,12 @@ impl Scheduler {
         self.buffer.group_config(group(ingress, arrival))
     }
 
+    /// Cells that may come by `ingress`, with any priority, before one of its senders has to be paused; 0 while one is.
+    pub fn calm(&self, ingress: PortId) -> u32 {
+        let first = ingress.0 * Priority::COUNT as u16;
+        self.buffer.calm(first..first + Priority::COUNT as u16)
+    }
+
     /// Ports, in order.
     pub fn ports(&self) -> impl Iterator<Item = PortId> + '_ {
         self.ports.iter().map(Port::id)

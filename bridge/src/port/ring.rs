@@ -1,11 +1,11 @@
-//! Many writes by one system call: an `io_uring` of the calling thread.
+//! Many reads or writes by one system call: an `io_uring` of the calling thread.
 //!
 //! The kernel lets only the thread that made a ring use it, so a ring is kept by its thread: a worker asks for one
-//! (`enable`) when it begins, and the ports that it drives find it (`with`). Where there is none, ports write frame by
-//! frame.
+//! (`enable`) when it begins, and the ports that it drives find it (`with`). Where there is none, ports read and write
+//! frame by frame.
 //!
-//! A call returns when the outcome of each of its writes is known, so what is written is borrowed only as long as the
-//! call. A device that could make a write wait does not belong here.
+//! A call returns when the outcome of each of its reads or writes is known, so memory is borrowed only as long as the
+//! call. A device that could make a write wait does not belong here; a read never waits.
 //!
 //! What must not enter: what a frame is, and anything that stays under way.
 
@@ -16,18 +16,18 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use io_uring::{IoUring, opcode, squeue, types};
 use nix::errno::Errno;
 
-/// Writes that go at once.
+/// Reads or writes that go at once.
 pub const DEPTH: usize = 64;
 
 /// What one write writes: both pieces, one after the other. The second may be empty.
 pub(super) type Pieces<'a> = [IoSlice<'a>; 2];
 
 thread_local! {
-    static RING: RefCell<Option<WriteRing>> = const { RefCell::new(None) };
+    static RING: RefCell<Option<FrameRing>> = const { RefCell::new(None) };
 }
 
-/// A ring for writes.
-pub(super) struct WriteRing {
+/// A ring for frames.
+pub(super) struct FrameRing {
     ring: IoUring,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct WriteRing {
 /// # Errors
 /// A sentence that says who refuses it.
 pub fn enable() -> Result<(), String> {
-    let ring = WriteRing::new().map_err(|error| refusal(&error))?;
+    let ring = FrameRing::new().map_err(|error| refusal(&error))?;
     RING.set(Some(ring));
     Ok(())
 }
@@ -46,7 +46,7 @@ pub fn enable() -> Result<(), String> {
 /// # Errors
 /// A sentence that says who refuses it.
 pub fn probe() -> Result<(), String> {
-    WriteRing::new().map(drop).map_err(|error| refusal(&error))
+    FrameRing::new().map(drop).map_err(|error| refusal(&error))
 }
 
 fn refusal(error: &io::Error) -> String {
@@ -63,12 +63,12 @@ fn refusal(error: &io::Error) -> String {
 }
 
 /// Lets `work` use the calling thread's ring. `None`: it has none.
-pub(super) fn with<T>(work: impl FnOnce(&mut WriteRing) -> T) -> Option<T> {
+pub(super) fn with<T>(work: impl FnOnce(&mut FrameRing) -> T) -> Option<T> {
     RING.with_borrow_mut(|ring| ring.as_mut().map(work))
 }
 
-impl WriteRing {
-    fn new() -> io::Result<WriteRing> {
+impl FrameRing {
+    fn new() -> io::Result<FrameRing> {
         // Completions are only wanted inside the call, by the one thread there is.
         let mut ring = IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(DEPTH as u32)?;
         // It may be allowed to make one and not to use it.
@@ -77,7 +77,7 @@ impl WriteRing {
         pushed.map_err(|_| io::ErrorKind::OutOfMemory)?;
         ring.submit_and_wait(1)?;
         ring.completion().for_each(drop);
-        Ok(WriteRing { ring })
+        Ok(FrameRing { ring })
     }
 
     /// Writes each of `writes` to `fd`, in order. `results` says what each came to: bytes, or a negative error number.
@@ -94,6 +94,30 @@ impl WriteRing {
             }
             under_way += 1;
         }
+        self.finish(under_way, results);
+    }
+
+    /// Reads from `fd` into each of `places`, in order, without waiting. `results` says what each came to: bytes, or a
+    /// negative error number. There are at most `DEPTH`, and as many of both.
+    pub(super) fn read_each(&mut self, fd: BorrowedFd<'_>, places: &mut [&mut [u8]], results: &mut [i32]) {
+        results.fill(-libc::EIO);
+        let mut under_way = 0;
+        for (n, place) in places.iter_mut().take(results.len()).enumerate() {
+            // A descriptor that does not wait by itself would be waited for here.
+            let read = opcode::Read::new(types::Fd(fd.as_raw_fd()), place.as_mut_ptr(), place.len() as u32);
+            let entry = read.rw_flags(libc::RWF_NOWAIT).build().user_data(n as u64);
+            // SAFETY: the bytes are borrowed for this call, which does not return before the kernel has said that it is
+            // done with them.
+            if unsafe { self.ring.submission().push(&entry) }.is_err() {
+                break;
+            }
+            under_way += 1;
+        }
+        self.finish(under_way, results);
+    }
+
+    /// Lets the kernel do what was put in, until it has said of each what it came to.
+    fn finish(&mut self, mut under_way: usize, results: &mut [i32]) {
         while under_way > 0 {
             // An error is a signal, or a moment without memory: what was not taken is still in the queue.
             let _ = self.ring.submit_and_wait(under_way);
@@ -119,7 +143,7 @@ fn write(fd: BorrowedFd<'_>, pieces: &Pieces<'_>) -> squeue::Entry {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::os::fd::AsFd;
 
     use super::*;
@@ -146,6 +170,19 @@ mod tests {
         let all: String =
             texts.iter().map(|t| if t.len() > 3 { format!("{t}!") } else { t.clone() }).collect();
         assert_eq!(read, all);
+    }
+
+    #[test]
+    fn each_read_has_its_own_outcome_and_none_waits() {
+        enable().unwrap();
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"abcde").unwrap();
+        let mut bytes = [[0; 2]; 4];
+        let mut places = bytes.each_mut().map(|place| &mut place[..]);
+        let mut results = [0; 4];
+        with(|ring| ring.read_each(reader.as_fd(), &mut places, &mut results)).expect("a ring");
+        assert_eq!(results, [2, 2, 1, -libc::EAGAIN], "there is a writer, so the end is not reached");
+        assert_eq!(bytes, [*b"ab", *b"cd", *b"e\0", [0; 2]]);
     }
 
     #[test]

@@ -5,9 +5,10 @@ use dcbridge_scheduler::pfc::FRAME_LEN;
 use dcbridge_scheduler::{PortId, Priority, Time};
 
 use super::books::Reason;
+use super::parse::{ETHERNET, TAG};
 use super::watchdog::{Action, Sight, Storm};
 use super::{Gate, Switch};
-use crate::arena::Arena;
+use crate::arena::{self, Arena};
 
 impl Switch {
     /// A PFC or PAUSE frame came.
@@ -107,6 +108,17 @@ impl Switch {
             !held.closed
                 || self.scheduler.group_config(port, priority).is_none_or(|c| held.headroom * 2 < c.headroom)
         })
+    }
+
+    /// Frames that may come by a port, however long, before one of its gates closes: so many may be read at once though a
+    /// sender is to be paused between two of its frames.
+    pub fn calm(&self, port: PortId) -> usize {
+        let longest = if self.egress[port.index()].offload {
+            arena::MAX_FRAME
+        } else {
+            usize::from(self.facts[port.index()].mtu) + ETHERNET + TAG
+        };
+        (self.scheduler.calm(port) / arena::cells(longest)) as usize
     }
 
     /// Whether `gates` has something to tell.

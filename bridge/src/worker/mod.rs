@@ -58,9 +58,12 @@ pub use peers::Peers;
 use reaction::Reaction;
 
 /// Frames or superframes received from a port in a turn.
-const RX_BATCH: usize = 32;
-/// As many of them at once.
+const RX_BATCH: usize = 64;
+/// As many of them at once, as long as they are short: what is read in a row costs less.
+const RX_CALL_SHORT: usize = 32;
 const RX_CALL: usize = 4;
+/// Bytes below which frames are short, on the average.
+const SHORT: u64 = 2048;
 /// Bytes after which it is enough: what was read should still be in the cache when it is written, and superframes of
 /// 64 KB are half a millisecond each at 1 Gbit/s.
 const RX_TURN_BYTES: u64 = 192 * 1024;
@@ -103,6 +106,8 @@ struct Slot {
     own: VecDeque<Vec<u8>>,
     pace: Pace,
     feeds: Feeds,
+    /// The frames that came last were short.
+    short: bool,
 }
 
 /// What tells the worker the time.
@@ -209,6 +214,7 @@ impl Worker {
                 own: VecDeque::new(),
                 pace: Pace::default(),
                 feeds: Feeds::default(),
+                short: false,
             })
             .collect();
         Ok(Worker {

@@ -2,7 +2,7 @@
 
 use dcbridge_scheduler::{PortId, Time};
 
-use super::{RX_BATCH, RX_CALL, RX_TURN_BYTES, Worker};
+use super::{RX_BATCH, RX_CALL, RX_CALL_SHORT, RX_TURN_BYTES, SHORT, Worker};
 use crate::switch::Arrived;
 
 impl Worker {
@@ -15,10 +15,13 @@ impl Worker {
                 continue;
             }
             let enough = self.turn_rx_bytes + RX_TURN_BYTES;
-            for _ in 0..RX_BATCH / RX_CALL {
-                if !self.receive_from(id, RX_CALL) || self.turn_rx_bytes >= enough {
+            let mut left = RX_BATCH;
+            while left > 0 {
+                let call = if self.slots[id.index()].short { RX_CALL_SHORT } else { RX_CALL };
+                if !self.receive_from(id, call) || self.turn_rx_bytes >= enough {
                     break;
                 }
+                left = left.saturating_sub(call);
             }
             let has_more = self.slots[id.index()].port.is_some() && self.may_receive(id, self.now());
             self.fed(id, has_more);
@@ -82,8 +85,8 @@ impl Worker {
         let slot = &mut self.slots[id.index()];
         let Some(port) = &mut slot.port else { return false };
         // A lossless sender is paused between two of its frames, not between two batches.
-        let step = if self.lossless { 1 } else { batch };
-        let (bytes_before, wire_before) = (self.switch.books(id).rx.bytes, self.switch.books(id).rx_wire);
+        let step = if self.lossless { self.switch.calm(id).clamp(1, batch) } else { batch };
+        let (before, wire_before) = (self.switch.books(id).rx, self.switch.books(id).rx_wire);
         let mut left = batch;
         let status = loop {
             self.received.clear();
@@ -95,7 +98,7 @@ impl Worker {
                 self.switch.rx_lost(id, status.lost);
             }
             left = left.saturating_sub(step);
-            let enough = self.switch.books(id).rx.bytes - bytes_before >= RX_TURN_BYTES;
+            let enough = self.switch.books(id).rx.bytes - before.bytes >= RX_TURN_BYTES;
             let last = left == 0 || enough || !status.more || status.closed.is_some();
             if last || self.switch.gates_changed() || (slot.stops && !self.switch.may_read(id)) {
                 break status;
@@ -106,7 +109,12 @@ impl Worker {
         if self.switch.books(id).rx_wire != wire_before {
             self.came = now;
         }
-        self.turn_rx_bytes += self.switch.books(id).rx.bytes - bytes_before;
+        let (bytes, units) =
+            (self.switch.books(id).rx.bytes - before.bytes, self.switch.books(id).rx.units - before.units);
+        if units > 0 {
+            slot.short = bytes < SHORT * units;
+        }
+        self.turn_rx_bytes += bytes;
         if let Some(rate) = slot.line_rate {
             let wire = self.switch.books(id).rx_wire - wire_before;
             slot.open_at = slot.open_at.max(now.saturating_sub(self.burst)) + rate.time_of(wire);

@@ -310,3 +310,44 @@ fn a_queue_limit_binds_only_what_is_not_limited_at_ingress() {
     s.configure_group(PortId(1), three, None);
     assert_eq!(offer(&mut s, 7, PortId(1), three), Err(Refused::QueueFull), "not lossless any more");
 }
+
+#[test]
+fn what_a_port_may_bring_before_a_gate_closes_is_what_the_group_has_left() {
+    let mut s = lossless(LIMITS);
+    assert_eq!(s.calm(P), 100);
+    offer(&mut s, 0, 1, 30).unwrap();
+    assert_eq!(s.calm(P), 70);
+    offer(&mut s, 1, 1, 71).unwrap();
+    assert_eq!((s.calm(P), s.gate_event()), (0, Some((P, prio(1), false))));
+    s.configure_group(P, prio(1), None);
+    assert_eq!(s.calm(P), u32::MAX, "nobody is paused");
+}
+
+proptest! {
+    /// Whichever priorities the frames have, and whatever was there before.
+    #[test]
+    fn no_gate_closes_before_as_many_cells_as_were_said_have_come(
+        alphas in prop::array::uniform2(-3i8..4),
+        before in prop::collection::vec((0u8..3, 1u16..40), 0..30),
+        then in prop::collection::vec((0u8..3, 1u16..40), 1..60),
+    ) {
+        let mut s = Scheduler::new(&[port(10 * GBIT, table(&[40, 30, 30]))], 1000, 4000);
+        for (priority, alpha) in [1, 2].into_iter().zip(alphas) {
+            let limit = QueueLimit::Dynamic(alpha);
+            let limits = GroupConfig { limit, reserved: 7, headroom: 100, xon_offset: 10 };
+            s.configure_group(P, prio(priority), Some(limits));
+        }
+        let mut ids = 0..;
+        for (priority, cells) in before {
+            let _ = offer(&mut s, ids.next().unwrap(), priority, cells);
+        }
+        while s.gate_event().is_some() {}
+        let mut calm = s.calm(P);
+        for (priority, cells) in then {
+            let Some(left) = calm.checked_sub(u32::from(cells)) else { break };
+            calm = left;
+            let _ = offer(&mut s, ids.next().unwrap(), priority, cells);
+            prop_assert_eq!(s.gate_event(), None);
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
 use crate::arena::{Arena, ROOM};
-use crate::port::ring::{self, DEPTH, Pieces, WriteRing};
+use crate::port::ring::{self, DEPTH, FrameRing, Pieces};
 use crate::port::{MAX_HEAD, TxDesc, TxOutcome, VNET_HEADER_LEN, sys};
 
 /// Frames from which on the ring is worth it, as long as they are short: with a superframe, copying is all that counts.
@@ -51,7 +51,7 @@ pub(super) fn send(
 
 /// All of them by one call.
 fn at_once(
-    ring: &mut WriteRing,
+    ring: &mut FrameRing,
     fd: BorrowedFd<'_>,
     header: usize,
     frames: &[TxDesc],
