@@ -66,7 +66,7 @@ const RX_CALL: usize = 4;
 const SHORT: u64 = 2048;
 /// Bytes after which it is enough: what was read should still be in the cache when it is written, and superframes of
 /// 64 KB are half a millisecond each at 1 Gbit/s.
-const RX_TURN_BYTES: u64 = 192 * 1024;
+const RX_TURN_BYTES: u64 = 64 * 1024;
 /// Pieces handed to a port at once.
 const TX_BATCH: usize = 64;
 /// Bytes sent to a port in a turn: more than what may be received from one, else receiving frames that will be dropped
@@ -78,6 +78,8 @@ const STANDING: u64 = 64;
 /// frame. Unless a strict class waits.
 const COARSE: Time = Time::from_micros(250);
 const METERED: Time = Time::from_micros(100);
+/// How often the descriptors are asked while there is enough to do: to ask costs as much as half a frame.
+const ASK: Time = Time::from_micros(20);
 /// How often ports are asked for their link.
 const HOUSEKEEPING: Time = Time::from_millis(250);
 /// How long a switch that ends may go on sending what is queued.
@@ -141,6 +143,8 @@ pub struct Worker {
     next_housekeeping: Time,
     /// When frames last came.
     came: Time,
+    /// When the descriptors were asked.
+    asked: Time,
     /// Bytes received in this turn.
     turn_rx_bytes: u64,
     /// Bytes that should wait in a queue while the processor is the bottleneck.
@@ -234,6 +238,7 @@ impl Worker {
             haste: Haste::Normal,
             io: "readiness",
             came: Time::ZERO,
+            asked: Time::ZERO,
             turn_rx_bytes: 0,
             standing,
             next_housekeeping: Time::ZERO,
@@ -304,6 +309,10 @@ impl Worker {
             if looks {
                 self.readable.insert_all(self.restless);
             }
+            if busy && now - self.asked < ASK {
+                continue;
+            }
+            self.asked = now;
             let timeout = if looks { Duration::ZERO } else { self.next_wake(now) };
             let asked = self.rest(timeout);
             if asked && !self.obey() {

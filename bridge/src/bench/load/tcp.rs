@@ -3,11 +3,16 @@
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket, sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::Threads;
 use crate::bench::pair::Pair;
@@ -38,12 +43,11 @@ impl Streams {
         let to = SocketAddrV4::new(b.address().ip, listener.local_addr().map_err(failed)?.port());
         let mut streams = Streams { received: Arc::default(), ends: Vec::new(), threads: Threads::default() };
         for _ in 0..count {
-            let sender = a.within(|| TcpStream::connect_timeout(&to.into(), PATIENCE).map_err(failed))?;
+            let sender = a.within(connector)?;
+            connect(sender.as_raw_fd(), &SockaddrIn::from(to)).map_err(|e| failed(e.into()))?;
+            let sender = TcpStream::from(sender);
+            sender.set_write_timeout(None).map_err(failed)?;
             let (receiver, _) = listener.accept().map_err(failed)?;
-            let cubic = OsString::from(CONGESTION_CONTROL);
-            setsockopt(&sender, sockopt::TcpCongestion, &cubic).map_err(|e| {
-                Error::new(format!("this kernel has no TCP congestion control {CONGESTION_CONTROL}"), e)
-            })?;
             // When it is over, what is still queued is thrown away.
             let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
             setsockopt(&sender, sockopt::Linger, &at_once).map_err(|e| failed(e.into()))?;
@@ -72,6 +76,21 @@ impl Drop for Streams {
         }
         self.threads.stop();
     }
+}
+
+/// A socket that will connect, of the calling thread's namespace. Its congestion control is settled before: one that it is
+/// taken from leaves its pacing behind (BBR does, where it is the system's default).
+fn connector() -> Result<OwnedFd> {
+    let failed = |what: &str, e: Errno| Error::new(what, e);
+    let sender = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
+        .map_err(|e| failed("there is no TCP socket to be had", e))?;
+    let none = format!("this kernel has no TCP congestion control {CONGESTION_CONTROL}");
+    setsockopt(&sender, sockopt::TcpCongestion, &OsString::from(CONGESTION_CONTROL))
+        .map_err(|e| Error::new(none, e))?;
+    // It is also how long connecting may take.
+    setsockopt(&sender, sockopt::SendTimeout, &TimeVal::seconds(PATIENCE.as_secs() as i64))
+        .map_err(|e| failed("a TCP socket takes no timeout", e))?;
+    Ok(sender)
 }
 
 fn send(mut stream: TcpStream, stop: &AtomicBool) {
