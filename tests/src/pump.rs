@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dcbridge::arena::Arena;
-use dcbridge::port::tap::{Backpressure, TapOptions, TapPort};
+use dcbridge::port::tap::{ByPriority, TapOptions, TapPort};
 use dcbridge::port::{MAX_HEAD, Port, TxDesc};
 use dcbridge_config::PrioritySet;
 use dcbridge_scheduler::Priority;
@@ -43,7 +43,7 @@ pub fn paused(host: &Host, name: &str, line_rate: Option<u64>) -> TapOptions {
 /// The same in a namespace.
 pub fn paused_in(netns: NetnsRef, name: &str, line_rate: Option<u64>) -> TapOptions {
     TapOptions {
-        backpressure: Some(Backpressure {
+        by_priority: Some(ByPriority {
             lossless: [3, 4].into_iter().collect::<PrioritySet>(),
             trust: vec![Mark::Dscp],
             pcp_map: std::array::from_fn(|n| Priority::new(n as u8)),

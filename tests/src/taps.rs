@@ -23,7 +23,7 @@ pub fn options(host: &Host, name: &str) -> TapOptions {
         offload: true,
         queues: 1,
         txqueuelen: None,
-        backpressure: None,
+        by_priority: None,
     }
 }
 

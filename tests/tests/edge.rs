@@ -365,7 +365,7 @@ fn what_a_killed_switch_has_left_is_undone_by_the_next_start() {
     let (child, _) = Child::new(&host, "t0", journal.path(), &[]);
     child.kill();
     let mut wanted = paused(&host, "t0", Some(GIGABIT));
-    wanted.backpressure.as_mut().expect("backpressure").journal = journal.path().to_owned();
+    wanted.by_priority.as_mut().expect("queues by priority").journal = journal.path().to_owned();
     let port = open_as(&wanted);
     assert!(matches!(port.guarantee(), Guarantee::BoundedByHeadroom { .. }), "{:?}", port.notes());
     assert_eq!(settings(&host, "t0"), changed);

@@ -22,7 +22,7 @@ fn seventy_rounds_leave_no_descriptor_open() {
         offload,
         queues,
         txqueuelen: None,
-        backpressure: None,
+        by_priority: None,
     };
     // What libraries open once and keep.
     drop(tap::open(&options("t0", 1, true)).unwrap());

@@ -7,10 +7,13 @@ use std::time::Duration;
 use dcbridge::arena::Arena;
 use dcbridge::net::{Links, Netns, NetnsRef, in_netns};
 use dcbridge::port::tap::{self, TapOptions, TapPort};
-use dcbridge::port::{Link, Port, TxOutcome, VnetHeader};
+use dcbridge::port::{Guarantee, Link, Port, TxOutcome, VnetHeader};
+use dcbridge::sim::frames::Spec;
+use dcbridge_config::PrioritySet;
 use dcbridge_tests::forward::{wait, whole};
 use dcbridge_tests::host::Host;
 use dcbridge_tests::privilege::root_for;
+use dcbridge_tests::pump::paused;
 use dcbridge_tests::taps::{PATIENCE, frame, ip_command, open, open_as, options, packet_socket, receive};
 
 #[test]
@@ -164,6 +167,35 @@ fn persistent_taps_of_others_are_attached_to() {
     assert!(error.contains("is not a TAP"), "{error}");
 }
 
+/// Where nobody is ever paused, queues by priority are all that is changed, and nothing is said where they can't be had.
+#[test]
+fn queues_by_priority_without_a_lossless_class() {
+    if !root_for("a TAP with a queue for each priority") {
+        return;
+    }
+    let host = Host::new("by-priority");
+    ip_command(&host, "tuntap add dev single mode tap");
+    ip_command(&host, "tuntap add dev many mode tap multi_queue");
+    ip_command(&host, "link set dev many txqueuelen 321");
+    let superframe = || host.links(|l| l.info("many")).gso_max_size;
+    let before = superframe();
+    for (name, queues) in [("single", 1), ("many", 8), ("new", 8)] {
+        let mut wanted = paused(&host, name, None);
+        wanted.by_priority.as_mut().expect("queues by priority").lossless = PrioritySet::default();
+        let mut port = open_as(&wanted);
+        assert_eq!((port.rx_queues(), port.notes().len()), (queues, 0), "{name}: {:?}", port.notes());
+        assert_eq!(port.guarantee(), Guarantee::None);
+        assert!(port.edge().is_none());
+        let mut arena = Arena::new(1 << 16);
+        let packet = Spec { dscp: 24, ..Spec::default() }.udp(0).bytes;
+        packet_socket(&host, name).send(&packet).unwrap();
+        let got = receive(&mut port, &mut arena);
+        assert_eq!(arena.bytes(got.id), packet);
+        assert_eq!(got.queue, if queues == 8 { 3 } else { 0 }, "{name}");
+    }
+    assert_eq!((host.links(|l| l.info("many")).txqueuelen, superframe()), (321, before));
+}
+
 /// A child process that ends with the test.
 struct Child(std::process::Child);
 
@@ -256,7 +288,7 @@ fn named_namespaces_are_those_of_ip_netns() {
         offload: true,
         queues: 1,
         txqueuelen: None,
-        backpressure: None,
+        by_priority: None,
     });
     let seen = Command::new("ip").args(["-n", &name.0, "link", "show", "t0"]).output().unwrap();
     assert!(seen.status.success());

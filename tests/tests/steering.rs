@@ -145,9 +145,9 @@ fn the_program_answers_what_the_classifier_does() {
 
 fn port_that_trusts(host: &Host, trust: &[Mark]) -> TapPort {
     let mut wanted: TapOptions = paused(host, "t0", None);
-    if let Some(backpressure) = &mut wanted.backpressure {
-        backpressure.trust = trust.to_vec();
-        backpressure.default = Priority::new(2);
+    if let Some(by_priority) = &mut wanted.by_priority {
+        by_priority.trust = trust.to_vec();
+        by_priority.default = Priority::new(2);
     }
     let port = open_as(&wanted);
     assert!(port.notes().is_empty(), "{:?}", port.notes());

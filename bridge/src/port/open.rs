@@ -6,7 +6,7 @@ use dcbridge_config::{Config, PortKind, PrioritySet};
 use dcbridge_scheduler::Priority;
 
 use super::packet::PacketOptions;
-use super::tap::{self, Backpressure, TapOptions};
+use super::tap::{self, ByPriority, TapOptions};
 use super::veth::VethOptions;
 use super::{OpenError, Port, packet, stream, veth};
 use crate::edge;
@@ -18,6 +18,8 @@ use crate::net::NetnsRef;
 pub struct OpenContext {
     /// Priorities of the lossless classes: hosts should be paused by them.
     pub lossless: PrioritySet,
+    /// How many traffic classes there are.
+    pub classes: usize,
     /// PCP -> priority.
     pub pcp_map: [Priority; 8],
     /// DSCP -> priority.
@@ -31,6 +33,7 @@ impl OpenContext {
     pub fn new(config: &Config) -> OpenContext {
         OpenContext {
             lossless: config.lossless_priorities(),
+            classes: config.traffic_classes.len(),
             pcp_map: config.maps.pcp_to_priority.map(Priority::new),
             dscp_map: config.maps.dscp_to_priority.map(Priority::new),
             journal: edge::default_directory(),
@@ -50,8 +53,11 @@ impl OpenContext {
         }
     }
 
-    fn backpressure(&self, port: &dcbridge_config::Port) -> Option<Backpressure> {
-        (!self.lossless.is_empty()).then(|| Backpressure {
+    /// Queues by priority, so that hosts can be paused, and where nothing but the processor limits a port of several classes:
+    /// in one ring, what is not read in time would be lost by the order in which it came, and not by shares.
+    fn by_priority(&self, port: &dcbridge_config::Port) -> Option<ByPriority> {
+        let shares = self.classes > 1 && port.line_rate.is_none();
+        (shares || !self.lossless.is_empty()).then(|| ByPriority {
             lossless: self.lossless,
             trust: port.trust.iter().map(|&trust| trust.into()).collect(),
             pcp_map: self.pcp_map,
@@ -92,7 +98,7 @@ pub fn open(port: &dcbridge_config::Port, context: &OpenContext) -> Result<Opene
                 offload: *offload,
                 queues: 1,
                 txqueuelen: None,
-                backpressure: context.backpressure(port),
+                by_priority: context.by_priority(port),
             })?;
             let notes = tap.notes().to_vec();
             Ok(Opened { port: Box::new(tap), notes })

@@ -15,6 +15,8 @@ pub struct Arrived {
     pub full: u8,
     /// Bytes of both.
     pub bytes: u64,
+    /// Some go on with another priority than they had on arrival.
+    pub strayed: bool,
 }
 
 /// What came for all ports.
@@ -29,14 +31,15 @@ impl Arrivals {
         Arrivals { by_port: vec![Arrived::default(); ports], ports: PortSet::EMPTY }
     }
 
-    /// A frame came; it was `queued`, or there was no room for it.
-    pub(super) fn add(&mut self, to: PortId, priority: Priority, bytes: u64, queued: bool) {
+    /// A frame came; it was `queued`, or there was no room for it. `strayed`: it goes on with another priority than it had.
+    pub(super) fn add(&mut self, to: PortId, priority: Priority, bytes: u64, queued: bool, strayed: bool) {
         self.ports.insert(to);
         let arrived = &mut self.by_port[to.index()];
         let bit = 1 << priority.get();
         arrived.queued |= if queued { bit } else { 0 };
         arrived.full |= if queued { 0 } else { bit };
         arrived.bytes += bytes;
+        arrived.strayed |= strayed;
     }
 
     /// What came since the last call, by port.

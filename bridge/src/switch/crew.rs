@@ -257,7 +257,7 @@ impl Switch {
         } else {
             self.scheduler.borrow(port, &meta, loan, now).err().map(Reason::from)
         };
-        self.arrivals.add(port, priority, whole(shape).bytes, refused.is_none());
+        self.arrivals.add(port, priority, whole(shape).bytes, refused.is_none(), false);
         self.waiting.insert(port);
         if let Some(reason) = refused {
             self.books[port.index()].dropped_out(reason, priority, whole(shape));

@@ -174,7 +174,8 @@ impl Switch {
                 } else {
                     self.hand_over(to, &copy)
                 };
-                self.arrivals.add(to, meta.priority, count.bytes, admitted.is_ok());
+                let strayed = meta.arrival != meta.priority;
+                self.arrivals.add(to, meta.priority, count.bytes, admitted.is_ok(), strayed);
                 admitted.err().map(Reason::from)
             };
             match refused {

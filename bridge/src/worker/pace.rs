@@ -13,7 +13,8 @@
 //! back where one priority is alone: then there is nothing to decide.
 //!
 //! An input that has fed nothing but one queue for a while is not read while that queue is long enough: what came would be
-//! dropped. One that feeds several has to be read, since nobody knows what comes next.
+//! dropped. One that feeds several has to be read, since nobody knows what comes next; unless the device has a queue for
+//! each priority, of which those are read whose own queue here is not long enough.
 //!
 //! What must not enter: who goes next (the scheduler decides), devices.
 
@@ -46,7 +47,8 @@ pub(super) struct Pace {
     holding: bool,
 }
 
-/// What an input feeds: a queue, as (egress port, bit of the priority), if it is just one.
+/// What an input feeds: a queue, as (egress port, bit of the priority), if it is just one; with a queue for each priority, the
+/// queues of one port.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Feeds {
     queue: Option<(PortId, u8)>,
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     const STANDING: u64 = 100_000;
-    const ARRIVED: Arrived = Arrived { queued: 0b11, full: 0, bytes: 10_000 };
+    const ARRIVED: Arrived = Arrived { queued: 0b11, full: 0, bytes: 10_000, strayed: false };
 
     #[test]
     fn what_nobody_waits_behind_is_not_held_back() {

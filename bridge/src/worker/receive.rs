@@ -11,50 +11,70 @@ impl Worker {
         let mut busy = false;
         self.turn_rx_bytes = 0;
         for id in self.readable.iter() {
-            if self.is_sated(id) {
+            let serve = self.serves(id);
+            if serve == 0 {
                 continue;
             }
             let enough = self.turn_rx_bytes + RX_TURN_BYTES;
             let mut left = RX_BATCH;
             while left > 0 {
                 let call = if self.slots[id.index()].short { RX_CALL_SHORT } else { RX_CALL };
-                if !self.receive_from(id, call) || self.turn_rx_bytes >= enough {
+                if !self.receive_from(id, serve, call) || self.turn_rx_bytes >= enough {
                     break;
                 }
                 left = left.saturating_sub(call);
             }
-            let has_more = self.slots[id.index()].port.is_some() && self.may_receive(id, self.now());
+            let slot = &self.slots[id.index()];
+            if slot.port.is_some() && serve != slot.serve {
+                // Of what was passed over nobody would tell again.
+                self.readable.insert(id);
+            }
+            let has_more = slot.port.is_some() && self.may_receive(id, self.now());
             self.fed(id, has_more);
             busy |= has_more;
         }
         busy
     }
 
-    /// Whether all that a port would bring is for a queue that is long enough while the processor is the bottleneck. That
-    /// queue competes all the same.
-    fn is_sated(&mut self, id: PortId) -> bool {
-        let Some((to, priority)) = self.slots[id.index()].feeds.only() else { return false };
-        let is_long = || self.switch.least_queued(to, priority, self.now()) >= 2 * self.standing;
+    /// Which queues of a port are to be read: those whose gate is open, less those that bring only what is for a queue that
+    /// is long enough while the processor is the bottleneck. That one competes all the same.
+    fn serves(&mut self, id: PortId) -> u8 {
+        let slot = &self.slots[id.index()];
+        let (serve, queues) = (slot.serve, slot.queues);
         // What is lossless waits in no ring longer than it must.
-        let sated = !self.lossless && self.slots[to.index()].pace.is_holding() && is_long();
-        if sated {
-            let arrived = Arrived { full: priority, ..Arrived::default() };
+        let Some((to, priorities)) = slot.feeds.only().filter(|_| !self.lossless) else { return serve };
+        if !self.slots[to.index()].pace.is_holding() {
+            return serve;
+        }
+        let now = self.now();
+        let is_long = |priority: u8| self.switch.least_queued(to, priority, now) >= 2 * self.standing;
+        let long = (0..8).map(|n| 1 << n).filter(|&p| priorities & p != 0 && is_long(p));
+        let long = long.fold(0, |set, priority| set | priority);
+        // Without a queue for each priority it is one of which nothing is read.
+        let left = if queues || long == 0 { serve & !long } else { 0 };
+        if left != serve {
+            let arrived = Arrived { full: long, ..Arrived::default() };
             self.slots[to.index()].pace.feed(arrived, true);
         }
-        sated
+        left
     }
 
     /// Tells the ports for which something came by an input, which may have more.
     fn fed(&mut self, from: PortId, has_more: bool) {
-        let (mut queues, mut last) = (0, None);
+        let (mut ports, mut queues, mut strayed, mut last) = (0, 0, false, None);
         for (to, arrived) in self.switch.arrivals() {
             self.slots[to.index()].pace.feed(arrived, has_more);
             let priorities = arrived.queued | arrived.full;
-            queues += priorities.count_ones();
+            (ports, queues, strayed) =
+                (ports + 1, queues + priorities.count_ones(), strayed | arrived.strayed);
             last = Some((to, priorities));
         }
-        if queues > 0 {
-            self.slots[from.index()].feeds.note(last.filter(|_| queues == 1));
+        let slot = &mut self.slots[from.index()];
+        if slot.queues && ports > 0 {
+            // Each queue feeds that of its own priority.
+            slot.feeds.note(last.filter(|_| ports == 1 && !strayed).map(|(to, _)| (to, u8::MAX)));
+        } else if ports > 0 {
+            slot.feeds.note(last.filter(|_| queues == 1));
         }
     }
 
@@ -76,8 +96,8 @@ impl Worker {
         reads && (!slot.stops || self.switch.may_read(id))
     }
 
-    /// Takes a batch from a port. `false`: there is nothing more, or it may not be read on.
-    pub(super) fn receive_from(&mut self, id: PortId, batch: usize) -> bool {
+    /// Takes a batch from the queues `serve` of a port. `false`: there is nothing more, or it may not be read on.
+    pub(super) fn receive_from(&mut self, id: PortId, serve: u8, batch: usize) -> bool {
         let now = self.now();
         if !self.may_receive(id, now) {
             return false;
@@ -90,7 +110,7 @@ impl Worker {
         let mut left = batch;
         let status = loop {
             self.received.clear();
-            let status = port.rx(slot.serve, step, &mut self.arena, &mut self.received);
+            let status = port.rx(serve & slot.serve, step, &mut self.arena, &mut self.received);
             for frame in &self.received {
                 self.switch.rx(id, frame.queue, frame.id, &mut self.arena, now);
             }

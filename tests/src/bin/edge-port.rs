@@ -15,8 +15,8 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let mut options = pump::paused_in(NetnsRef::Current, interface, Some(1_000_000_000));
-    if let Some(backpressure) = &mut options.backpressure {
-        backpressure.journal = journal.into();
+    if let Some(by_priority) = &mut options.by_priority {
+        by_priority.journal = journal.into();
     }
     match tap::open(&options) {
         Ok(port) => {

@@ -92,7 +92,7 @@ fn open(args: &Args, netns: &str, name: &str) -> Result<OwnedFd, Failure> {
         offload: args.kind != Kind::Poll,
         queues: 1,
         txqueuelen: None,
-        backpressure: None,
+        by_priority: None,
     };
     let port = tap::open(&options).map_err(|e| Failure(e.to_string()))?;
     for note in port.notes() {

@@ -44,20 +44,20 @@ pub struct TapOptions {
     pub mtu: u16,
     /// Superframes and unfinished checksums may pass.
     pub offload: bool,
-    /// Receive queues, 1 to 8, when there is no `backpressure`. With one, order holds across all flows.
+    /// Receive queues, 1 to 8, when they are not `by_priority`. With one, order holds across all flows.
     pub queues: u8,
     /// Ring of the interface in frames; `None`: 4096 for one that is made here, unchanged for one that existed; with
-    /// `backpressure` as long as the line rate needs.
+    /// gates as long as the line rate needs.
     pub txqueuelen: Option<u32>,
-    /// Eight queues, one per priority, each with a gate by which the host can be paused. Where that is not possible
-    /// there is one queue and a note.
-    pub backpressure: Option<Backpressure>,
+    /// Eight queues, one per priority, each with a gate by which the host can be paused if some priority is lossless.
+    /// Where that is not possible there is one queue, and a note if a gate was wanted.
+    pub by_priority: Option<ByPriority>,
 }
 
-/// How a TAP's host is paused by priority.
+/// How the frames of a TAP's host are told apart by priority, and paused.
 #[derive(Clone, Debug)]
-pub struct Backpressure {
-    /// Priorities that will be paused.
+pub struct ByPriority {
+    /// Priorities that will be paused. If there is none, there are queues and no gates.
     pub lossless: PrioritySet,
     /// Marks by which the host's frames are told apart, first match first.
     pub trust: Vec<Mark>,
@@ -82,6 +82,8 @@ pub struct TapPort {
     notes: Vec<String>,
     /// Gates, if there is a queue per priority.
     lossless: Option<Lossless>,
+    /// The kernel chooses the queue by our program.
+    steered: bool,
     /// Queues that became ready, or were found to have something, and were not found empty since.
     found: u8,
     /// Frames until the guard is told again, and how many it was the last time: the longer there is always something, the
@@ -90,7 +92,8 @@ pub struct TapPort {
     stride: u8,
     /// Frames that are expected in each queue: as many are read by one call.
     expected: [u8; 8],
-    /// Queue with which the next `rx` begins: another one each time, so that a busy one does not use up every budget.
+    /// Queue with which the next `rx` begins: the one behind that which used up the budget, so that all busy ones have as
+    /// many.
     next: usize,
     /// `rx` has said that the interface is gone.
     closed: bool,
@@ -103,6 +106,7 @@ impl TapPort {
             offload,
             notes,
             lossless: None,
+            steered: false,
             found: 0,
             tell_in: 0,
             stride: 0,
@@ -195,7 +199,7 @@ impl TapPort {
 
 impl Drop for TapPort {
     fn drop(&mut self) {
-        if let (Some(queue), true) = (self.queues.first(), self.lossless.is_some()) {
+        if let (Some(queue), true) = (self.queues.first(), self.steered) {
             // An interface that outlives us would keep the program; one that is gone can't be told.
             let _ = sys::set_steering(queue.as_fd(), None);
         }
@@ -212,7 +216,6 @@ impl Port for TapPort {
         let mut budget = budget;
         let count = self.queues.len();
         let first = self.next;
-        self.next = (first + 1) % count;
         self.look(serve);
         let mut news = self.found & serve == 0;
         for queue in (0..count).map(|n| (first + n) % count) {
@@ -224,6 +227,7 @@ impl Port for TapPort {
                 news = true;
             }
             if status.more || status.closed.is_some() {
+                self.next = (queue + 1) % count;
                 break;
             }
         }

@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use tokio_tun::Tun;
 
 use super::lossless::Lossless;
-use super::{Backpressure, TapOptions, TapPort, holder};
+use super::{ByPriority, TapOptions, TapPort, holder};
 use crate::edge::bpf::Kind;
 use crate::edge::steer::{self, SteerSpec};
 use crate::edge::{Cookie, HostEdge, Wanted};
@@ -72,10 +72,14 @@ fn open_here(options: &TapOptions) -> Result<TapPort, OpenError> {
         offer_offload(&seed.file, name, &mut notes)?;
     }
     let created = seed.created;
-    let steering = options.backpressure.as_ref().and_then(|wanted| match Steering::load(wanted) {
+    let wanted = options.by_priority.as_ref();
+    let pauses = wanted.is_some_and(|wanted| !wanted.lossless.is_empty());
+    let steering = wanted.and_then(|wanted| match Steering::load(wanted) {
         Ok(steering) => Some(steering),
         Err(why) => {
-            notes.push(unpaused(name, &why));
+            // Without gates it is only that bursts of one priority may be in the way of another while nobody has the time to
+            // read them.
+            notes.extend(pauses.then(|| unpaused(name, &why)));
             None
         }
     });
@@ -83,7 +87,7 @@ fn open_here(options: &TapOptions) -> Result<TapPort, OpenError> {
     let queues = if seed.multi_queue {
         seed.grow(name, count as usize)?
     } else {
-        if count > 1 {
+        if pauses || options.queues > 1 {
             notes.push(format!(
                 "{name} exists with a single queue: it is read as one, so a paused priority can hold up the others \
                  of this host and none can be paused at its sender (make it with `ip tuntap add dev {name} mode tap \
@@ -94,14 +98,19 @@ fn open_here(options: &TapOptions) -> Result<TapPort, OpenError> {
     };
     configure(&Links::open()?, options, created, &mut notes)?;
     let mut port = TapPort::new(queues, options.offload, notes);
-    if let (Some(steering), Some(wanted), 8) = (steering, &options.backpressure, port.queues.len()) {
-        match steering.edge(&port.queues[0], options, wanted, created) {
-            Ok(lossless) => port.lossless = Some(lossless),
+    if let (Some(steering), Some(wanted), 8) = (steering, wanted, port.queues.len()) {
+        let steered = if pauses {
+            steering.edge(&port.queues[0], options, wanted, created).map(|edge| port.lossless = Some(edge))
+        } else {
+            steering.begin(&port.queues[0])
+        };
+        match steered {
+            Ok(()) => port.steered = true,
             Err(why) => {
                 // One queue again: several would only let frames overtake each other.
                 let _ = sys::set_steering(port.queues[0].as_fd(), None);
                 port.queues.truncate(usize::from(options.queues));
-                port.notes.push(unpaused(name, &why));
+                port.notes.extend(pauses.then(|| unpaused(name, &why)));
             }
         }
     }
@@ -122,7 +131,7 @@ struct Steering {
 }
 
 impl Steering {
-    fn load(wanted: &Backpressure) -> Result<Steering, String> {
+    fn load(wanted: &ByPriority) -> Result<Steering, String> {
         let cookie = Cookie::random();
         let never_paused = Priority::all().rev().find(|p| !wanted.lossless.contains(p.get()));
         let spec = SteerSpec {
@@ -138,16 +147,21 @@ impl Steering {
         Ok(Steering { program, cookie })
     }
 
+    /// Steers.
+    fn begin(&self, queue: &File) -> Result<(), String> {
+        sys::set_steering(queue.as_fd(), Some(self.program.as_fd()))
+            .map_err(|e| format!("takes no steering program ({e}; it needs Linux 4.16)"))
+    }
+
     /// Steers, and sets up the host's side. To be called when everything else is as it is to be.
     fn edge(
         self,
         queue: &File,
         options: &TapOptions,
-        wanted: &Backpressure,
+        wanted: &ByPriority,
         created: bool,
     ) -> Result<Lossless, String> {
-        sys::set_steering(queue.as_fd(), Some(self.program.as_fd()))
-            .map_err(|e| format!("takes no steering program ({e}; it needs Linux 4.16)"))?;
+        self.begin(queue)?;
         let edge = HostEdge::open(&Wanted {
             interface: &options.name,
             netns: &options.netns,

@@ -99,7 +99,8 @@ pub struct VethPort {
     retries: [u8; QUEUES],
     /// Queues that the last `rx` was to serve.
     served: u8,
-    /// Queue with which the next `rx` begins: another one each time, so that a busy one does not use up every budget.
+    /// Queue with which the next `rx` begins: the one behind that which used up the budget, so that all busy ones have as
+    /// many.
     next: usize,
     /// Frames that were put and not yet sent.
     unsent: bool,
@@ -327,10 +328,10 @@ impl Port for VethPort {
         self.look(serve);
         let mut left = budget;
         let first = self.next;
-        self.next = (first + 1) % QUEUES;
         for n in 0..QUEUES {
             let queue = (first + n) % QUEUES;
             if serve & (1 << queue) != 0 && !self.drain(queue, &mut left, arena, out) {
+                self.next = (queue + 1) % QUEUES;
                 status.more = true;
                 return status;
             }
