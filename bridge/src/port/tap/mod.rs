@@ -8,6 +8,7 @@ mod lossless;
 mod open;
 mod receive;
 mod send;
+mod steering;
 
 use std::fs::File;
 use std::io;

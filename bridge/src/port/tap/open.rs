@@ -9,21 +9,17 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use dcbridge_scheduler::Priority;
 use libc::{IFF_MULTI_QUEUE, IFF_NO_PI, IFF_TAP, IFF_VNET_HDR};
 use nix::errno::Errno;
 use tokio_tun::Tun;
 
-use super::lossless::Lossless;
-use super::{ByPriority, TapOptions, TapPort, holder};
-use crate::edge::bpf::Kind;
-use crate::edge::steer::{self, SteerSpec};
-use crate::edge::{Cookie, HostEdge, Wanted};
+use super::steering::Steering;
+use super::{TapOptions, TapPort, holder};
 use crate::net::{self, Links, in_netns};
 use crate::port::{OpenError, VNET_HEADER_LEN, sys};
 
@@ -122,57 +118,6 @@ fn unpaused(name: &str, why: &str) -> String {
     format!(
         "the host of {name} can't be paused, its lossless classes are lossless only from here on: {name} {why}"
     )
-}
-
-/// A program that is loaded and waits for the interface.
-struct Steering {
-    program: OwnedFd,
-    cookie: Cookie,
-}
-
-impl Steering {
-    fn load(wanted: &ByPriority) -> Result<Steering, String> {
-        let cookie = Cookie::random();
-        let never_paused = Priority::all().rev().find(|p| !wanted.lossless.contains(p.get()));
-        let spec = SteerSpec {
-            trust: wanted.trust.clone(),
-            pcp_map: wanted.pcp_map,
-            dscp_map: wanted.dscp_map,
-            default: wanted.default,
-            control: never_paused.unwrap_or(Priority::new(7)),
-            kick: Some(cookie),
-        };
-        let program = steer::compile(&spec).load(Kind::SocketFilter);
-        let program = program.map_err(|e| format!("needs a steering program, which was not loaded: {e}"))?;
-        Ok(Steering { program, cookie })
-    }
-
-    /// Steers.
-    fn begin(&self, queue: &File) -> Result<(), String> {
-        sys::set_steering(queue.as_fd(), Some(self.program.as_fd()))
-            .map_err(|e| format!("takes no steering program ({e}; it needs Linux 4.16)"))
-    }
-
-    /// Steers, and sets up the host's side. To be called when everything else is as it is to be.
-    fn edge(
-        self,
-        queue: &File,
-        options: &TapOptions,
-        wanted: &ByPriority,
-        created: bool,
-    ) -> Result<Lossless, String> {
-        self.begin(queue)?;
-        let edge = HostEdge::open(&Wanted {
-            interface: &options.name,
-            netns: &options.netns,
-            ours: created,
-            line_rate: wanted.line_rate,
-            txqueuelen: options.txqueuelen,
-            cookie: self.cookie,
-            journal: &wanted.journal,
-        });
-        Ok(Lossless::new(edge.map_err(|e| e.to_string())?, self.cookie, wanted.lossless))
-    }
 }
 
 /// Sets what differs from what is asked for. A TAP that an administrator made for an unprivileged user may be attached to
