@@ -58,9 +58,9 @@ pub use peers::Peers;
 use reaction::Reaction;
 
 /// Frames or superframes received from a port in a turn.
-const RX_BATCH: usize = 64;
+const RX_BATCH: usize = 32;
 /// As many of them at once, as long as they are short: what is read in a row costs less.
-const RX_CALL_SHORT: usize = 32;
+const RX_CALL_SHORT: usize = 16;
 const RX_CALL: usize = 4;
 /// Bytes below which frames are short, on the average.
 const SHORT: u64 = 2048;

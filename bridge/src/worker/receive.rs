@@ -104,11 +104,11 @@ impl Worker {
         }
         let slot = &mut self.slots[id.index()];
         let Some(port) = &mut slot.port else { return false };
-        // A lossless sender is paused between two of its frames, not between two batches.
-        let step = if self.lossless { self.switch.calm(id).clamp(1, batch) } else { batch };
         let (before, wire_before) = (self.switch.books(id).rx, self.switch.books(id).rx_wire);
         let mut left = batch;
         let status = loop {
+            // A lossless sender is paused between two of its frames, not between two batches.
+            let step = if self.lossless { self.switch.calm(id).clamp(1, left) } else { left };
             self.received.clear();
             let status = port.rx(serve & slot.serve, step, &mut self.arena, &mut self.received);
             for frame in &self.received {
