@@ -43,7 +43,9 @@ impl Worker {
         let (serve, queues) = (slot.serve, slot.queues);
         // What is lossless waits in no ring longer than it must.
         let Some((to, priorities)) = slot.feeds.only().filter(|_| !self.lossless) else { return serve };
-        if !self.slots[to.index()].pace.is_holding() {
+        let egress = &self.slots[to.index()];
+        // Where a line is the bottleneck, its queues are long however little is read, and TCP has to hear of it.
+        if !egress.pace.is_holding() || (queues && egress.line_rate.is_some()) {
             return serve;
         }
         let now = self.now();
