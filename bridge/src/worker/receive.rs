@@ -12,7 +12,7 @@ impl Worker {
         self.turn_rx_bytes = 0;
         for id in self.readable.iter() {
             let serve = self.serves(id);
-            if serve == 0 {
+            if serve == 0 && self.slots[id.index()].serve != 0 {
                 continue;
             }
             let enough = self.turn_rx_bytes + RX_TURN_BYTES;

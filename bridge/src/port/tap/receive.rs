@@ -116,41 +116,30 @@ impl TapPort {
         status: &mut RxStatus,
     ) -> bool {
         let before = *budget;
-        let empty = self.drain_on(queue, budget, arena, out, status);
-        let came = (before - *budget).min(LANDINGS);
-        self.expected[queue] = if empty { came } else { (2 * came).min(LANDINGS) } as u8;
-        empty
-    }
-
-    fn drain_on(
-        &mut self,
-        queue: usize,
-        budget: &mut usize,
-        arena: &mut Arena,
-        out: &mut Vec<RxFrame>,
-        status: &mut RxStatus,
-    ) -> bool {
-        while *budget > 0 {
+        let empty = loop {
+            if *budget == 0 {
+                status.more = true;
+                break false;
+            }
             let most = usize::from(self.expected[queue]).min(*budget);
             let many = if most >= WORTH_A_RING { self.read_many(queue, most, arena) } else { None };
-            let Some(many) = many else {
-                let read = self.read(queue, arena);
-                if let Some(empty) = self.take(queue, read, budget, arena, out, status) {
-                    return empty;
-                }
-                continue;
-            };
-            // Something may have come behind a read that found nothing: it is taken, and the last one decides.
             let mut end = None;
-            for read in many.into_iter().flatten() {
+            if let Some(many) = many {
+                // Something may have come behind a read that found nothing: it is taken, and the last one decides.
+                for read in many.into_iter().flatten() {
+                    end = self.take(queue, read, budget, arena, out, status);
+                }
+            } else {
+                let read = self.read(queue, arena);
                 end = self.take(queue, read, budget, arena, out, status);
             }
             if let Some(empty) = end {
-                return empty;
+                break empty;
             }
-        }
-        status.more = true;
-        false
+        };
+        let came = (before - *budget).min(LANDINGS);
+        self.expected[queue] = if empty { came } else { (2 * came).min(LANDINGS) } as u8;
+        empty
     }
 
     /// Takes what a read came to. `Some`: it ends the reading, and whether the queue is empty.
