@@ -43,6 +43,8 @@ const _: () = assert!(LANDINGS <= IN_FLIGHT);
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     len: u32,
+    /// Which of the four sizes it has.
+    size: u8,
     held: bool,
     /// Leases of it.
     lent: u16,
@@ -77,7 +79,10 @@ impl Arena {
             memory: Arc::new(Memory::new(counts)),
             // Last in, first out, lowest first: few pages are touched when little is queued.
             free: counts.map(|count| (0..count).rev().collect()),
-            slots: vec![Slot::default(); counts.iter().sum::<u32>() as usize],
+            slots: (0..)
+                .zip(counts)
+                .flat_map(|(size, count)| (0..count).map(move |_| Slot { size, ..Slot::default() }))
+                .collect(),
             foreign: Foreign::default(),
         }
     }
@@ -115,32 +120,38 @@ impl Arena {
     /// A frame's bytes.
     #[inline]
     pub fn bytes(&self, id: FrameId) -> &[u8] {
-        if let Some(number) = self.adopted(id) {
-            return self.foreign.bytes(number);
-        }
+        let Some(slot) = self.slots.get(id.index()) else { return self.adopted_bytes(id) };
         // SAFETY: only this arena writes to its slots, by methods that take `&mut self`.
-        unsafe { self.memory.read(self.memory.locate(id), ROOM, self.slots[id.index()].len as usize) }
+        unsafe { self.memory.read(self.memory.place(slot.size, id), ROOM, slot.len as usize) }
+    }
+
+    #[inline(never)]
+    fn adopted_bytes(&self, id: FrameId) -> &[u8] {
+        self.adopted(id).map_or(&[], |number| self.foreign.bytes(number))
     }
 
     /// A frame's bytes with the room in front of them (`ROOM` bytes); `None` while somebody else may read them.
+    #[inline]
     pub fn bytes_with_room(&self, id: FrameId) -> Option<&[u8]> {
         let slot = self.slots.get(id.index()).filter(|slot| slot.lent == 0)?;
         // SAFETY: only this arena writes to its slots, by methods that take `&mut self`.
-        Some(unsafe { self.memory.read(self.memory.locate(id), 0, ROOM + slot.len as usize) })
+        Some(unsafe { self.memory.read(self.memory.place(slot.size, id), 0, ROOM + slot.len as usize) })
     }
 
     /// The same, to be written to.
+    #[inline]
     pub fn bytes_with_room_mut(&mut self, id: FrameId) -> Option<&mut [u8]> {
         let slot = self.slots.get(id.index()).filter(|slot| slot.lent == 0)?;
         // SAFETY: the slot is not lent, and this arena is borrowed as long as the reference lives.
-        Some(unsafe { self.memory.write(self.memory.locate(id), 0, ROOM + slot.len as usize) })
+        Some(unsafe { self.memory.write(self.memory.place(slot.size, id), 0, ROOM + slot.len as usize) })
     }
 
     /// A frame's offload header, as received.
+    #[inline]
     pub fn vnet(&self, id: FrameId) -> VnetHeader {
-        match self.adopted(id) {
-            Some(number) => self.foreign.vnet(number),
-            None => self.slots[id.index()].vnet,
+        match self.slots.get(id.index()) {
+            Some(slot) => slot.vnet,
+            None => self.adopted(id).map(|number| self.foreign.vnet(number)).unwrap_or_default(),
         }
     }
 
@@ -166,16 +177,20 @@ impl Arena {
         }
     }
 
-    /// Lets `read` fill several landings, up to `most` and `LANDINGS`. It gets each as `land` gives it, and answers of
-    /// each what is in it, or `None`. `kept` has then the frames in their places; `None` also where no slot was free for
-    /// one, which is lost.
-    pub fn land_many<F>(&mut self, most: usize, kept: &mut [Option<FrameId>; LANDINGS], read: F)
-    where
-        F: FnOnce(&mut [&mut [u8]]) -> [Option<(usize, VnetHeader)>; LANDINGS],
-    {
-        *kept = [None; LANDINGS];
+    /// Lets `read` fill several landings, up to `most` and `LANDINGS`. It gets each from its byte `from` on (of those that
+    /// `land` gives); `found` is then asked of each, in no order, what is in it: the frame's length and its offload header, or
+    /// `None`. `kept` has then the frames in their places; `None` also where no slot was free for one, which is lost.
+    /// Answers what `read` did.
+    pub fn land_many<T>(
+        &mut self,
+        most: usize,
+        from: usize,
+        kept: &mut [Option<FrameId>],
+        read: impl FnOnce(&mut [&mut [u8]]) -> T,
+        found: impl Fn(&T, usize, &[u8]) -> Option<(usize, VnetHeader)>,
+    ) -> T {
         let free = &mut self.free[LARGE];
-        let count = most.min(LANDINGS).min(free.len());
+        let count = most.min(LANDINGS).min(kept.len()).min(free.len());
         let mut landings = [0; LANDINGS];
         for (to, landing) in landings.iter_mut().zip(free.drain(free.len() - count..).rev()) {
             *to = landing;
@@ -185,16 +200,19 @@ impl Arena {
         for (place, &landing) in places.iter_mut().zip(&landings[..count]) {
             // SAFETY: slots that were just free are not lent, each is another one, and this arena is borrowed as long as
             // the references live.
-            *place = unsafe { memory.write((LARGE, landing), 0, ROOM + MAX_FRAME) };
+            *place = unsafe { memory.write((LARGE, landing), from, ROOM + MAX_FRAME - from) };
         }
-        let found = read(&mut places[..count]);
+        let done = read(&mut places[..count]);
         // The last one first, so that the landing that was used first is the next again.
         for n in (0..count).rev() {
-            match found[n] {
+            // SAFETY: the slot is this arena's and not lent, and what `read` got of it is gone.
+            let place = unsafe { self.memory.read((LARGE, landings[n]), from, ROOM + MAX_FRAME - from) };
+            match found(&done, n, place) {
                 Some((len, vnet)) => kept[n] = self.keep(landings[n], len, vnet),
                 None => self.free[LARGE].push(landings[n]),
             }
         }
+        done
     }
 
     /// Keeps the frame in a landing that was taken: there if it is long, else a copy, so that the landing is free again.
@@ -226,7 +244,7 @@ impl Arena {
 
     fn hold(&mut self, size: usize, index: u32, len: usize, vnet: VnetHeader) -> FrameId {
         let id = self.memory.id(size, index);
-        self.slots[id.index()] = Slot { len: len as u32, held: true, lent: 0, vnet };
+        self.slots[id.index()] = Slot { len: len as u32, size: size as u8, held: true, lent: 0, vnet };
         id
     }
 
@@ -236,7 +254,7 @@ impl Arena {
         debug_assert!(slot.held && slot.lent == 0, "frame {id:?} freed twice, or lent: {slot:?}");
         if slot.held && slot.lent == 0 {
             slot.held = false;
-            let (size, index) = self.memory.locate(id);
+            let (size, index) = self.memory.place(slot.size, id);
             self.free[size].push(index);
         }
     }

@@ -163,6 +163,12 @@ impl Scheduler {
         self.ports[port.index()].discard(&mut self.slab, priority)
     }
 
+    /// Whether something waits at `port` that may become `stale`.
+    #[inline]
+    pub fn may_be_stale(&self, port: PortId) -> bool {
+        self.ports[port.index()].may_be_stale()
+    }
+
     /// Takes out the first frame of a queue of `port` that has waited longer than its class allows. Like a grant, it
     /// must be answered by `sent`.
     pub fn stale(&mut self, port: PortId, now: Time) -> Option<Grant> {
@@ -188,6 +194,12 @@ impl Scheduler {
     /// Makes a priority group lossless, with these limits, or lossy.
     pub fn configure_group(&mut self, ingress: PortId, arrival: Priority, config: Option<GroupConfig>) {
         self.buffer.configure_group(group(ingress, arrival), config);
+    }
+
+    /// Whether `gate_event` has something to tell.
+    #[inline]
+    pub fn gates_changed(&self) -> bool {
+        self.buffer.has_changed()
     }
 
     /// The next gate that changed: the priority group, and whether its sender may send now.

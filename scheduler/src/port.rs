@@ -312,6 +312,12 @@ impl Port {
         Some(grant)
     }
 
+    /// Whether something waits whose lifetime is limited.
+    #[inline]
+    pub(crate) fn may_be_stale(&self) -> bool {
+        self.backlog & self.mortal != 0
+    }
+
     /// Removes the first frame that has waited too long.
     pub(crate) fn stale(&mut self, slab: &mut Slab, now: Time) -> Option<Grant> {
         let mut candidates = self.backlog & self.mortal;

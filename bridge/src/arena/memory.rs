@@ -72,9 +72,16 @@ impl Memory {
         Memory { number: NEXT.fetch_add(1, Ordering::Relaxed), regions }
     }
 
-    /// Size of a frame's slot, and its number among those of that size.
+    /// Size of a frame's slot, which is known, and its number among those of that size.
     #[inline]
-    pub(super) fn locate(&self, id: FrameId) -> (usize, u32) {
+    pub(super) fn place(&self, size: u8, id: FrameId) -> (usize, u32) {
+        let size = usize::from(size & 3);
+        (size, id.0 - self.regions[size].base)
+    }
+
+    /// The same where the size is not known.
+    #[inline]
+    fn locate(&self, id: FrameId) -> (usize, u32) {
         let size = (0..4).rev().find(|&s| id.0 >= self.regions[s].base).unwrap_or(0);
         (size, id.0 - self.regions[size].base)
     }

@@ -138,6 +138,7 @@ impl Classifier {
         self.ports[port.index()].applications = applications;
     }
 
+    #[inline(never)]
     fn learned(&self, port: PortId, frame: &Frame) -> Option<Priority> {
         let applications = &self.ports[port.index()].applications;
         applications.iter().find(|a| a.selector.names(frame)).map(|a| a.priority)

@@ -106,35 +106,42 @@ impl Fdb {
         !entry.is_static && entry.flushes != ports[entry.port.index()].flushes
     }
 
-    fn find(&self, key: Key) -> Option<Entry> {
-        self.table.find(key).filter(|entry| !Fdb::is_flushed(&self.ports, entry))
+    /// The entry at the place of a key.
+    fn get(&self, at: usize) -> Option<Entry> {
+        self.table.get(at).filter(|entry| !Fdb::is_flushed(&self.ports, entry))
     }
 
     /// `mac` was seen in `vid` at `port`. `true`: whoever has a replica has to be told.
     pub fn learn(&mut self, vid: u16, mac: [u8; 6], port: PortId, now: Time) -> bool {
         let key = key(vid, mac);
+        let at = self.table.place(key);
+        match self.get(at) {
+            Some(entry) if entry.is_static => false,
+            Some(entry) if entry.port == port => {
+                self.table.touch(at, now);
+                (entry.seen.0 ^ now.0) >> self.period != 0
+            }
+            before => self.enter(key, before, port, now),
+        }
+    }
+
+    /// A new address at `port`, or one that has moved there. `false`: it can't be learned.
+    #[inline(never)]
+    fn enter(&mut self, key: Key, before: Option<Entry>, port: PortId, now: Time) -> bool {
         let here = self.ports[port.index()];
-        let news = match self.find(key) {
-            Some(entry) if entry.is_static => return false,
-            Some(entry) if entry.port != port => {
-                self.ports[entry.port.index()].learned -= 1;
-                self.ports[port.index()].learned += 1;
-                self.moves += 1;
-                true
+        if let Some(entry) = before {
+            self.ports[entry.port.index()].learned -= 1;
+            self.moves += 1;
+        } else {
+            if self.learned >= self.limit || here.learned >= here.limit || !self.has_room(now) {
+                self.refused += 1;
+                return false;
             }
-            Some(entry) => (entry.seen.0 ^ now.0) >> self.period != 0,
-            None => {
-                if self.learned >= self.limit || here.learned >= here.limit || !self.has_room(now) {
-                    self.refused += 1;
-                    return false;
-                }
-                self.ports[port.index()].learned += 1;
-                self.learned += 1;
-                true
-            }
-        };
+            self.learned += 1;
+        }
+        self.ports[port.index()].learned += 1;
         self.table.put(key, &Entry { port, seen: now, is_static: false, flushes: here.flushes });
-        news
+        true
     }
 
     /// Whether there is a place for one more; what was flushed may still be there.
@@ -160,7 +167,7 @@ impl Fdb {
 
     /// The port behind which `mac` is.
     pub fn lookup(&self, vid: u16, mac: [u8; 6], now: Time) -> Option<PortId> {
-        let entry = self.find(key(vid, mac))?;
+        let entry = self.get(self.table.place(key(vid, mac)))?;
         (entry.is_static || now - entry.seen < self.ageing).then_some(entry.port)
     }
 

@@ -172,6 +172,7 @@ impl Forwarding {
     ///
     /// # Errors
     /// Why it goes nowhere.
+    #[inline]
     pub fn destination(
         &self,
         fdb: &Fdb,
@@ -191,6 +192,12 @@ impl Forwarding {
                 Err(Reason::NoDestination)
             };
         }
+        self.all(from, vid)
+    }
+
+    /// All ports that could have a frame of `vid` that came by `from`.
+    #[inline(never)]
+    fn all(&self, from: PortId, vid: u16) -> Result<Destination, Reason> {
         let set: PortSet =
             (0..self.ports.len() as u16).map(PortId).filter(|&to| self.reaches(from, to, vid)).collect();
         if set.is_empty() { Err(Reason::NoDestination) } else { Ok(Destination::Flood(set)) }

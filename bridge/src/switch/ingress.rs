@@ -133,14 +133,14 @@ impl Switch {
             ingress: port,
             arrival: route.class.arrival,
             priority: route.class.priority,
-            cells: arena::cells(arena.bytes(id).len()) as u16,
+            cells: arena::cells(frame.len as usize) as u16,
             shape: frame.shape,
         };
-        let set = match route.to {
-            Destination::One(to) => [to].into_iter().collect(),
-            Destination::Flood(set) => set,
+        let queued = match route.to {
+            Destination::One(to) => self.enqueue(&meta, frame, route.vid, to, count, now),
+            Destination::Flood(set) => self.enqueue_all(&meta, frame, route.vid, set, count, now),
         };
-        if !self.enqueue_all(&meta, frame, route.vid, set, count, now) {
+        if !queued {
             arena.free(id);
         }
         self.take_gates();
@@ -161,36 +161,38 @@ impl Switch {
             if n > 0 {
                 self.books[meta.ingress.index()].copies.add(count);
             }
-            let action = self.forwarding.vlans(to).egress(vid, frame.tag);
-            let grown = meta.shape.grown(rewrite::growth(action, frame.tag));
-            let refused = if frame.l3_len() > u32::from(self.facts[to.index()].mtu) {
-                Some(Reason::MtuExceeded)
-            } else if self.drops(to, meta.priority) {
-                Some(Reason::Watchdog)
-            } else {
-                let copy = Meta { shape: grown, ..*meta };
-                let admitted = if self.member.owns(to) {
-                    self.scheduler.enqueue(to, &copy, now)
-                } else {
-                    self.hand_over(to, &copy)
-                };
-                let strayed = meta.arrival != meta.priority;
-                self.arrivals.add(to, meta.priority, count.bytes, admitted.is_ok(), strayed);
-                admitted.err().map(Reason::from)
-            };
-            match refused {
-                None => {
-                    self.waiting.insert(to);
-                    queued = true;
-                }
-                // What is too small is the group where it came in, wherever it was to leave.
-                Some(reason @ Reason::HeadroomFull) => {
-                    self.books[meta.ingress.index()].dropped_by_group(reason, meta.arrival, count);
-                }
-                Some(reason) => self.books[to.index()].dropped_out(reason, meta.priority, count),
-            }
+            queued |= self.enqueue(meta, frame, vid, to, count, now);
         }
         queued
+    }
+
+    /// Offers a copy to one port; `false` when it was not taken.
+    fn enqueue(&mut self, meta: &Meta, frame: &Frame, vid: u16, to: PortId, count: Count, now: Time) -> bool {
+        let action = self.forwarding.vlans(to).egress(vid, frame.tag);
+        let refused = if frame.l3_len() > u32::from(self.facts[to.index()].mtu) {
+            Some(Reason::MtuExceeded)
+        } else if self.drops(to, meta.priority) {
+            Some(Reason::Watchdog)
+        } else {
+            let copy = Meta { shape: meta.shape.grown(rewrite::growth(action, frame.tag)), ..*meta };
+            let admitted = if self.member.owns(to) {
+                self.scheduler.enqueue(to, &copy, now)
+            } else {
+                self.hand_over(to, &copy)
+            };
+            let strayed = meta.arrival != meta.priority;
+            self.arrivals.add(to, meta.priority, count.bytes, admitted.is_ok(), strayed);
+            admitted.err().map(Reason::from)
+        };
+        match refused {
+            None => self.waiting.insert(to),
+            // What is too small is the group where it came in, wherever it was to leave.
+            Some(reason @ Reason::HeadroomFull) => {
+                self.books[meta.ingress.index()].dropped_by_group(reason, meta.arrival, count);
+            }
+            Some(reason) => self.books[to.index()].dropped_out(reason, meta.priority, count),
+        }
+        refused.is_none()
     }
 
     fn drop_in(&mut self, port: PortId, id: FrameId, reason: Reason, count: Count, arena: &mut Arena) {

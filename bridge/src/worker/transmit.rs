@@ -83,9 +83,11 @@ impl Worker {
 
     /// Bytes that a port may be sent in this turn for the sake of the schedule; `None`: any.
     fn paced(&mut self, id: PortId) -> Option<u64> {
-        let (switch, now) = (&self.switch, self.now());
-        let pace = &mut self.slots[id.index()].pace;
-        pace.budget(self.standing, |priorities| switch.least_queued(id, priorities, now))
+        let mut pace = std::mem::take(&mut self.slots[id.index()].pace);
+        let budget =
+            pace.budget(self.standing, |priorities| self.switch.least_queued(id, priorities, self.now()));
+        self.slots[id.index()].pace = pace;
+        budget
     }
 
     /// Hands a batch of some `most` bytes to one port. Answers its bytes, and whether the port could go on at once.

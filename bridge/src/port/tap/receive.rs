@@ -36,6 +36,24 @@ impl Read {
     }
 }
 
+/// What several reads came to.
+struct Many {
+    asked: usize,
+    results: [i32; LANDINGS],
+    kept: [Option<FrameId>; LANDINGS],
+}
+
+impl Many {
+    #[inline]
+    fn outcome(&self, n: usize) -> Read {
+        match (self.kept[n], self.results[n]) {
+            (Some(id), _) => Read::Frame(id),
+            (None, 0..) => Read::Lost,
+            (None, error) => Read::failed(Errno::from_raw(-error).into()),
+        }
+    }
+}
+
 /// Where a frame is read to in a landing: the offload header lies in the room in front, since one place to read to costs
 /// 70 ns less than two.
 fn begin(offload: bool) -> usize {
@@ -73,37 +91,22 @@ impl TapPort {
         }
     }
 
-    /// Reads up to `most` frames by one call; answers what each came to, in order. `None`: the thread has no ring.
-    fn read_many(
-        &mut self,
-        queue: usize,
-        most: usize,
-        arena: &mut Arena,
-    ) -> Option<[Option<Read>; LANDINGS]> {
+    /// Reads up to `most` frames by one call. `None`: the thread has no ring.
+    fn read_many(&self, queue: usize, most: usize, arena: &mut Arena) -> Option<Many> {
         let (file, offload) = (self.queues[queue].as_fd(), self.offload);
-        let mut results = [0; LANDINGS];
-        let (mut asked, mut kept) = (0, [None; LANDINGS]);
         ring::with(|ring| {
-            arena.land_many(most, &mut kept, |landings| {
-                asked = landings.len();
-                let mut places: [&mut [u8]; LANDINGS] = std::array::from_fn(|_| &mut [][..]);
-                for (place, landing) in places.iter_mut().zip(landings) {
-                    *place = &mut landing[begin(offload)..];
-                }
-                ring.read_each(file, &mut places[..asked], &mut results[..asked]);
-                std::array::from_fn(|n| frame(places[n], usize::try_from(results[n]).ok()?, offload))
-            });
-        })?;
-        let outcome = |n: usize| match (kept[n], results[n]) {
-            (Some(id), _) => Read::Frame(id),
-            (None, 0..) => Read::Lost,
-            (None, error) => Read::failed(Errno::from_raw(-error).into()),
-        };
-        let mut outcomes = std::array::from_fn(|n| (n < asked).then(|| outcome(n)));
-        if asked == 0 {
-            outcomes[0] = Some(Read::NoMemory);
-        }
-        Some(outcomes)
+            let mut kept = [None; LANDINGS];
+            let read = |places: &mut [&mut [u8]]| {
+                let mut results = [0; LANDINGS];
+                ring.read_each(file, places, &mut results[..places.len()]);
+                (places.len(), results)
+            };
+            let found = |(_, results): &(usize, [i32; LANDINGS]), n: usize, place: &[u8]| {
+                frame(place, usize::try_from(results[n]).ok()?, offload)
+            };
+            let (asked, results) = arena.land_many(most, begin(offload), &mut kept, read, found);
+            Many { asked, results, kept }
+        })
     }
 
     /// Reads from a queue until it is empty (then `true`) or something else ends it, which `status` tells.
@@ -125,9 +128,12 @@ impl TapPort {
             let many = if most >= WORTH_A_RING { self.read_many(queue, most, arena) } else { None };
             let mut end = None;
             if let Some(many) = many {
+                if many.asked == 0 {
+                    end = self.take(queue, Read::NoMemory, budget, arena, out, status);
+                }
                 // Something may have come behind a read that found nothing: it is taken, and the last one decides.
-                for read in many.into_iter().flatten() {
-                    end = self.take(queue, read, budget, arena, out, status);
+                for n in 0..many.asked {
+                    end = self.take(queue, many.outcome(n), budget, arena, out, status);
                 }
             } else {
                 let read = self.read(queue, arena);

@@ -62,8 +62,8 @@ fn at_once(
     let mut writes = [[IoSlice::new(&[]); 2]; DEPTH];
     let mut results = [0; DEPTH];
     for ((frame, front), write) in frames.iter().zip(fronts).zip(&mut writes) {
-        // A write of nothing is refused, as the frame has to be.
-        *write = pieces(frame, header, arena, front).unwrap_or(*write);
+        // A write of nothing is refused, as the frame has to be that is not as long as was said.
+        pieces(frame, header, arena, front, write);
     }
     let results = &mut results[..frames.len()];
     ring.write_each(fd, &writes[..frames.len()], results);
@@ -71,8 +71,11 @@ fn at_once(
 }
 
 fn one(fd: BorrowedFd<'_>, header: usize, frame: &TxDesc, arena: &Arena, front: &mut Front) -> TxOutcome {
-    let Some(pieces) = pieces(frame, header, arena, front) else { return TxOutcome::Refused };
-    let written = if pieces[1].is_empty() { sys::write(fd, &pieces[0]) } else { sys::writev(fd, &pieces) };
+    let mut write = [IoSlice::new(&[]); 2];
+    if !pieces(frame, header, arena, front, &mut write) {
+        return TxOutcome::Refused;
+    }
+    let written = if write[1].is_empty() { sys::write(fd, &write[0]) } else { sys::writev(fd, &write) };
     outcome(written.is_ok())
 }
 
@@ -95,23 +98,33 @@ fn is_whole(frame: &TxDesc) -> bool {
     frame.head_len == 0 && frame.off == 0
 }
 
-/// The bytes to be written; those that do not lie together are put together in `front`, as far as it goes. `None`: the
-/// frame is not as long as was said.
-fn pieces<'a>(frame: &TxDesc, header: usize, arena: &'a Arena, front: &'a mut Front) -> Option<Pieces<'a>> {
-    let from = frame.off as usize;
-    let body = arena.bytes(frame.body).get(from..from + frame.len as usize)?;
+/// Finds the bytes to be written, into `write`, which is empty; those that do not lie together are put together in `front`,
+/// as far as it goes. `false`: the frame is not as long as was said.
+fn pieces<'a>(
+    frame: &TxDesc,
+    header: usize,
+    arena: &'a Arena,
+    front: &'a mut Front,
+    write: &mut Pieces<'a>,
+) -> bool {
     if is_whole(frame)
         && let Some(bytes) = arena.bytes_with_room(frame.body)
     {
-        return Some([IoSlice::new(&bytes[ROOM - header..ROOM + body.len()]), IoSlice::new(&[])]);
+        let Some(bytes) = bytes.get(ROOM - header..ROOM + frame.len as usize) else { return false };
+        write[0] = IoSlice::new(bytes);
+        return true;
     }
+    let from = frame.off as usize;
+    let Some(body) = arena.bytes(frame.body).get(from..from + frame.len as usize) else { return false };
     let head = frame.head();
     let len = header + head.len();
     front[..header].copy_from_slice(&frame.vnet.to_bytes()[..header]);
     front[header..len].copy_from_slice(head);
     if len + body.len() > FRONT {
-        return Some([IoSlice::new(&front[..len]), IoSlice::new(body)]);
+        *write = [IoSlice::new(&front[..len]), IoSlice::new(body)];
+        return true;
     }
     front[len..len + body.len()].copy_from_slice(body);
-    Some([IoSlice::new(&front[..len + body.len()]), IoSlice::new(&[])])
+    write[0] = IoSlice::new(&front[..len + body.len()]);
+    true
 }

@@ -78,8 +78,8 @@ impl Table {
         (at + 1) & (self.slots.len() - 1)
     }
 
-    /// Where a key is, or the empty place where it would be.
-    fn place(&self, key: Key) -> usize {
+    /// Where a key is, or the empty place where it would be. It holds until something is put in or removed.
+    pub(super) fn place(&self, key: Key) -> usize {
         let mut at = self.home(key);
         while self.slots[at][0] != key && self.slots[at][0] != 0 {
             at = self.next(at);
@@ -87,10 +87,17 @@ impl Table {
         at
     }
 
-    /// The entry of a key.
-    pub(super) fn find(&self, key: Key) -> Option<Entry> {
-        let slot = &self.slots[self.place(key)];
-        (slot[0] == key).then(|| entry(slot))
+    /// The entry at the place of a key, if it is there.
+    pub(super) fn get(&self, at: usize) -> Option<Entry> {
+        let slot = self.slots.get(at)?;
+        (slot[0] != 0).then(|| entry(slot))
+    }
+
+    /// The entry at a place that has one was seen again.
+    pub(super) fn touch(&mut self, at: usize, now: Time) {
+        if let Some([_, seen, _]) = self.slots.get_mut(at) {
+            *seen = now.0;
+        }
     }
 
     /// Puts an entry in, or replaces the one of its key. Only while the table is not crowded, or holds the key.
@@ -179,7 +186,7 @@ mod tests {
                 }
                 prop_assert_eq!(table.len(), map.len());
                 for key in 1..24 {
-                    let found = table.find(key).map(|e| (e.port.0, e.seen.0, e.is_static, e.flushes));
+                    let found = table.get(table.place(key)).map(|e| (e.port.0, e.seen.0, e.is_static, e.flushes));
                     let expected = map.get(&key).map(|&p| (p, u64::from(p), p % 2 == 0, 7));
                     prop_assert_eq!(found, expected);
                 }
