@@ -187,7 +187,7 @@ impl Arena {
         from: usize,
         kept: &mut [Option<FrameId>],
         read: impl FnOnce(&mut [&mut [u8]]) -> T,
-        found: impl Fn(&T, usize, &[u8]) -> Option<(usize, VnetHeader)>,
+        found: impl Fn(&T, usize, &mut [u8]) -> Option<(usize, VnetHeader)>,
     ) -> T {
         let free = &mut self.free[LARGE];
         let count = most.min(LANDINGS).min(kept.len()).min(free.len());
@@ -206,7 +206,7 @@ impl Arena {
         // The last one first, so that the landing that was used first is the next again.
         for n in (0..count).rev() {
             // SAFETY: the slot is this arena's and not lent, and what `read` got of it is gone.
-            let place = unsafe { self.memory.read((LARGE, landings[n]), from, ROOM + MAX_FRAME - from) };
+            let place = unsafe { self.memory.write((LARGE, landings[n]), from, ROOM + MAX_FRAME - from) };
             match found(&done, n, place) {
                 Some((len, vnet)) => kept[n] = self.keep(landings[n], len, vnet),
                 None => self.free[LARGE].push(landings[n]),

@@ -142,3 +142,60 @@ fn the_link_is_seen_and_a_deleted_interface_closes_the_port() {
     assert!(closed.contains("deleted"), "{closed}");
     assert!(matches!(port.tick(), Link::Down(_)));
 }
+
+/// Frames that an interface has received, as the kernel counts them.
+fn received(host: &Host, interface: &str) -> u64 {
+    let show =
+        || std::process::Command::new("ip").args(["-s", "-j", "link", "show", "dev", interface]).output();
+    let out = host.run(|| Ok(show())).expect("this test needs `ip`").stdout;
+    let links: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+    links[0]["stats64"]["rx"]["packets"].as_u64().expect("a count")
+}
+
+#[test]
+fn what_came_together_is_read_in_order_and_one_that_is_refused_stops_no_other() {
+    if !root_for("many frames through a packet port") {
+        return;
+    }
+    let (host, switch) = (Host::new("host"), Host::new("switch"));
+    pair(&switch, &host, "near", "far");
+    let mut port = open(&switch, "near");
+    settle(&mut port, |link| *link == Link::Up);
+    let socket = packet_socket(&host, "far");
+    let mut arena = Arena::new(1 << 20);
+    // More than are read at once, with and without a tag by threes: so a call begins with either and meets the other.
+    let sent: Vec<Vec<u8>> = (0..100)
+        .map(|n| {
+            let mut sent = frame(60 + 13 * n);
+            if n % 3 == 1 {
+                sent.splice(12..12, [0x81, 0, 0x60, n as u8]);
+            }
+            sent
+        })
+        .collect();
+    for frame in &sent {
+        socket.send(frame).unwrap();
+    }
+    let (mut got, end) = (Vec::new(), Instant::now() + PATIENCE);
+    while got.len() < sent.len() {
+        wait(&[&port]);
+        let status = port.rx(1, 64, &mut arena, &mut got);
+        assert!(status.closed.is_none() && status.lost == 0 && Instant::now() < end, "{status:?}");
+    }
+    for (got, sent) in got.iter().zip(&sent) {
+        assert_eq!(arena.bytes(got.id), sent, "after {} bytes", sent.len());
+    }
+    // Sent back with one among them that is longer than the interface takes.
+    let long = arena.insert(&frame(3000), Default::default()).expect("room");
+    let mut descs: Vec<_> = got.iter().map(|got| whole(&arena, got.id)).collect();
+    descs.insert(40, whole(&arena, long));
+    let before = received(&host, "far");
+    let mut outcomes = Vec::new();
+    for few in descs.chunks(port.tx_room()) {
+        port.tx(few, &mut arena, &mut outcomes);
+    }
+    let refused: Vec<usize> = (0..outcomes.len()).filter(|&n| outcomes[n] == TxOutcome::Refused).collect();
+    assert_eq!((outcomes.len(), refused), (descs.len(), vec![40]));
+    let came = received(&host, "far") - before;
+    assert!(came >= sent.len() as u64, "the host's interface has counted {came} of {}", sent.len());
+}

@@ -40,7 +40,7 @@ fn many_frames_land_at_once_each_in_a_slot_of_its_size() {
         }
         lens
     };
-    let found = |lens: &[Option<usize>; 7], n: usize, place: &[u8]| {
+    let found = |lens: &[Option<usize>; 7], n: usize, place: &mut [u8]| {
         let len = lens[n]?;
         assert!(place[before..].starts_with(&pattern(len)));
         Some((len, VnetHeader { gso_size: len as u16, ..VnetHeader::default() }))

@@ -17,6 +17,7 @@ mod interface;
 pub mod memory;
 mod open;
 pub mod packet;
+mod pieces;
 pub mod ring;
 pub mod stream;
 mod sys;
@@ -26,7 +27,7 @@ pub mod veth;
 pub use error::OpenError;
 pub use open::{OpenContext, Opened, open};
 
-/// The offload header of a frame (virtio-net, 12 bytes on the device), in host order.
+/// The offload header of a frame (`virtio_net_hdr`, 10 bytes on the device), in host order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VnetHeader {
     /// `NEEDS_CSUM` (1), `DATA_VALID` (2).
@@ -50,8 +51,9 @@ const DATA_VALID: u8 = 2;
 /// Bit of `gso_type`: the segments carry ECN's CWR as TCP needs it.
 pub const GSO_ECN: u8 = 0x80;
 
-/// Bytes of the header on the device.
-pub const VNET_HEADER_LEN: usize = 12;
+/// Bytes of the header on the device: without the count of buffers, which virtio 1 puts behind it and which the kernel
+/// would clear by a call of its own for each frame.
+pub const VNET_HEADER_LEN: usize = 10;
 
 impl VnetHeader {
     /// From the device's bytes. What has no meaning (fields that no flag speaks for, unknown flags) is taken as zero, so

@@ -10,17 +10,16 @@
 //! What must not enter: what a frame is, and anything that stays under way.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use io_uring::{IoUring, opcode, squeue, types};
 use nix::errno::Errno;
 
+use super::pieces::Pieces;
+
 /// Reads or writes that go at once.
 pub const DEPTH: usize = 64;
-
-/// What one write writes: both pieces, one after the other. The second may be empty.
-pub(super) type Pieces<'a> = [IoSlice<'a>; 2];
 
 thread_local! {
     static RING: RefCell<Option<FrameRing>> = const { RefCell::new(None) };
@@ -143,7 +142,7 @@ fn write(fd: BorrowedFd<'_>, pieces: &Pieces<'_>) -> squeue::Entry {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::io::{IoSlice, Read, Write};
     use std::os::fd::AsFd;
 
     use super::*;

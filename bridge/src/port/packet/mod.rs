@@ -8,30 +8,24 @@
 //! tells it beside; it is put back here.
 
 mod open;
+mod receive;
+mod send;
 mod socket;
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use self::socket::{HEADER_LEN, Socket};
+use self::socket::Socket;
 use super::interface::{self, State};
-use super::{
-    Guarantee, Interest, Link, NEEDS_CSUM, Port, RxFrame, RxStatus, TxDesc, TxOutcome, VNET_HEADER_LEN,
-    VnetHeader,
-};
-use crate::arena::{Arena, ROOM};
+use super::{Guarantee, Interest, Link, Port, RxFrame, RxStatus, TxDesc, TxOutcome};
+use crate::arena::Arena;
 use crate::net::NetnsRef;
 
 pub use open::open;
 
 /// Frames that are taken at once. What the interface's queue has no room for is kept here, out of the scheduler's reach.
 const TX_ROOM: usize = 32;
-/// The two MAC addresses, in front of the tag.
-const ADDRESSES: usize = 12;
-const TAG: usize = 4;
-const _: () = assert!(ROOM >= HEADER_LEN, "the offload header is read into the room in front of a frame");
-
 /// What a packet port is to be.
 #[derive(Clone, Debug)]
 pub struct PacketOptions {
@@ -51,6 +45,8 @@ pub struct PacketPort {
     notes: Vec<String>,
     /// The last frame had a tag: so the next is read with a gap for one, and need not be moved.
     tagged: bool,
+    /// Frames that are expected: as many are asked for by one call.
+    expected: usize,
     /// Frames, with their headers, that the socket had no room for.
     pending: Vec<u8>,
     /// Their lengths.
@@ -61,14 +57,6 @@ pub struct PacketPort {
     gone: bool,
 }
 
-/// What a read of one frame came to.
-enum Read1 {
-    Frame(RxFrame),
-    Lost,
-    Empty,
-    NoMemory,
-}
-
 impl PacketPort {
     fn new(socket: Socket, index: u32, notes: Vec<String>) -> PacketPort {
         PacketPort {
@@ -76,6 +64,7 @@ impl PacketPort {
             index,
             notes,
             tagged: false,
+            expected: 1,
             pending: Vec::new(),
             pending_len: VecDeque::new(),
             lost: 0,
@@ -88,115 +77,8 @@ impl PacketPort {
         &self.notes
     }
 
-    fn read(&mut self, arena: &mut Arena) -> Read1 {
-        // A landing that can't be had leaves the frame in the socket; one that can't be kept has taken it out.
-        let mut taken = false;
-        let gap = if self.tagged { TAG } else { 0 };
-        let mut tagged = self.tagged;
-        let socket = &self.socket;
-        let landed = arena.land(|landing| {
-            let (first, rest) = landing.split_at_mut(ROOM + ADDRESSES);
-            let got = socket.receive(&mut first[ROOM - HEADER_LEN..], &mut rest[gap..]);
-            // The kernel consumes a frame whose offloads it can't describe, and says EINVAL.
-            taken = got.as_ref().map_or_else(|e| e.kind() == io::ErrorKind::InvalidInput, |_| true);
-            let got = got?;
-            tagged = got.tag.is_some();
-            let Some(mut len) = got.len.checked_sub(HEADER_LEN).filter(|&l| l > ADDRESSES && !got.cut) else {
-                return Err(io::ErrorKind::InvalidData.into());
-            };
-            let mut vnet = header(&first[ROOM - HEADER_LEN..ROOM]);
-            let behind = len - ADDRESSES;
-            if let Some((protocol, tci)) = got.tag {
-                if gap == 0 {
-                    if behind + TAG > rest.len() {
-                        return Err(io::ErrorKind::InvalidData.into());
-                    }
-                    rest.copy_within(..behind, TAG);
-                }
-                rest[..2].copy_from_slice(&protocol.to_be_bytes());
-                rest[2..TAG].copy_from_slice(&tci.to_be_bytes());
-                len += TAG;
-                shift(&mut vnet);
-            } else if gap > 0 {
-                rest.copy_within(gap..gap + behind, 0);
-            }
-            Ok((len, vnet))
-        });
-        self.tagged = tagged;
-        match landed {
-            Ok(id) => Read1::Frame(RxFrame { id, queue: 0 }),
-            Err(_) if taken => Read1::Lost,
-            Err(e) if e.kind() == io::ErrorKind::OutOfMemory => Read1::NoMemory,
-            // Nothing there; or the interface went down or away, which `tick` tells apart.
-            Err(_) => Read1::Empty,
-        }
-    }
-
-    /// Sends what the socket had no room for before.
-    fn flush(&mut self) {
-        let mut sent = 0;
-        while let Some(&len) = self.pending_len.front() {
-            match self.socket.send(&[IoSlice::new(&self.pending[sent..sent + len])]) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                // Refused after it was said to be sent: like a frame lost on the wire.
-                Ok(()) | Err(_) => {}
-            }
-            sent += len;
-            self.pending_len.pop_front();
-        }
-        self.pending.drain(..sent);
-    }
-
-    fn keep(&mut self, pieces: &[IoSlice<'_>]) {
-        let before = self.pending.len();
-        for piece in pieces {
-            self.pending.extend_from_slice(piece);
-        }
-        self.pending_len.push_back(self.pending.len() - before);
-    }
-
-    fn send(&mut self, frame: &TxDesc, arena: &Arena) -> TxOutcome {
-        let header = frame.vnet.to_bytes();
-        let pieces = [
-            IoSlice::new(&header[..HEADER_LEN]),
-            IoSlice::new(frame.head()),
-            IoSlice::new(frame.body(arena)),
-        ];
-        if !self.pending_len.is_empty() {
-            // Frames must not overtake.
-            self.keep(&pieces);
-            return TxOutcome::Sent;
-        }
-        match self.socket.send(&pieces) {
-            Ok(()) => TxOutcome::Sent,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                self.keep(&pieces);
-                TxOutcome::Sent
-            }
-            // ENETDOWN, ENXIO: down or gone. ENOBUFS: the queue of the interface dropped it. EMSGSIZE: its MTU is less.
-            Err(_) => TxOutcome::Refused,
-        }
-    }
-
     fn closed(&self) -> Option<io::Error> {
         self.gone.then(|| io::Error::new(io::ErrorKind::NotConnected, interface::GONE))
-    }
-}
-
-/// The offload header as a packet socket writes it.
-fn header(bytes: &[u8]) -> VnetHeader {
-    let mut whole = [0; VNET_HEADER_LEN];
-    whole[..HEADER_LEN].copy_from_slice(&bytes[..HEADER_LEN]);
-    VnetHeader::from_bytes(&whole)
-}
-
-/// Moves what an offload header points to by the length of a tag.
-fn shift(vnet: &mut VnetHeader) {
-    if vnet.gso_type != 0 {
-        vnet.hdr_len = vnet.hdr_len.saturating_add(TAG as u16);
-    }
-    if vnet.flags & NEEDS_CSUM != 0 {
-        vnet.csum_start = vnet.csum_start.saturating_add(TAG as u16);
     }
 }
 
@@ -207,22 +89,7 @@ impl Port for PacketPort {
             return status;
         }
         status.lost = std::mem::take(&mut self.lost);
-        for _ in 0..budget {
-            match self.read(arena) {
-                Read1::Frame(frame) => out.push(frame),
-                Read1::Lost => status.lost += 1,
-                Read1::NoMemory => {
-                    status.more = true;
-                    return status;
-                }
-                Read1::Empty => {
-                    self.tick();
-                    status.closed = self.closed();
-                    return status;
-                }
-            }
-        }
-        status.more = true;
+        self.drain(budget, arena, out, &mut status);
         status
     }
 
@@ -231,9 +98,7 @@ impl Port for PacketPort {
     }
 
     fn tx(&mut self, frames: &[TxDesc], arena: &mut Arena, outcomes: &mut Vec<TxOutcome>) {
-        for frame in frames {
-            outcomes.push(self.send(frame, arena));
-        }
+        self.send(frames, arena, outcomes);
     }
 
     fn interests(&self, out: &mut Vec<Interest>) {

@@ -2,16 +2,23 @@
 //!
 //! What must not enter: decisions. Every function is one call with checked arguments.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
-/// Bytes of the offload header on a packet socket: `virtio_net_hdr` without the count of buffers.
-pub(super) const HEADER_LEN: usize = 10;
+use crate::port::pieces::Pieces;
+
+/// Frames that go at once.
+pub(super) const MANY: usize = 32;
+
 /// Its auxiliary data with the header of the control message, rounded up.
 const CONTROL_LEN: usize = 64;
+
+const NOWHERE: [libc::iovec; 2] = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 2];
+// SAFETY: a mmsghdr of zeroes is a valid one (no name, no buffers).
+const EMPTY: libc::mmsghdr = unsafe { mem::zeroed() };
 
 /// A raw packet socket, non-blocking.
 #[derive(Debug)]
@@ -20,7 +27,7 @@ pub(super) struct Socket {
 }
 
 /// What a read brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Received {
     /// Bytes, with the offload header.
     pub(super) len: usize,
@@ -90,27 +97,72 @@ impl Socket {
         Ok(())
     }
 
-    /// Reads a frame into two places, one after the other.
-    pub(super) fn receive(&self, first: &mut [u8], second: &mut [u8]) -> io::Result<Received> {
-        let mut control = Control([0; CONTROL_LEN]);
-        let mut places = [place(first), place(second)];
-        // SAFETY: a msghdr of zeroes is a valid one (no name, no buffers).
-        let mut message: libc::msghdr = unsafe { mem::zeroed() };
-        message.msg_iov = places.as_mut_ptr();
-        message.msg_iovlen = places.len() as _;
-        message.msg_control = control.0.as_mut_ptr().cast();
-        message.msg_controllen = CONTROL_LEN as _;
-        // SAFETY: the message points to buffers of the lengths it says, which are borrowed for the call.
-        let len = unsafe { libc::recvmsg(self.fd.as_raw_fd(), &raw mut message, 0) };
-        let len = Errno::result(len)? as usize;
-        Ok(Received { len, cut: message.msg_flags & libc::MSG_TRUNC != 0, tag: tag(&message) })
+    /// Reads as many frames as there are, each into its two places, one after the other, without waiting. The second may be
+    /// empty, which costs less. Answers how many
+    /// came; `received` has then what is to be said of each. At most `MANY`, and as many of both.
+    ///
+    /// # Errors
+    /// What the kernel says when the first read fails.
+    pub(super) fn receive(
+        &self,
+        places: &mut [[&mut [u8]; 2]],
+        received: &mut [Received],
+    ) -> io::Result<usize> {
+        let mut controls = [const { Control([0; CONTROL_LEN]) }; MANY];
+        let mut buffers = [NOWHERE; MANY];
+        for (buffer, place) in buffers.iter_mut().zip(places.iter_mut()) {
+            *buffer = place
+                .each_mut()
+                .map(|bytes| libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() });
+        }
+        let mut messages = [EMPTY; MANY];
+        for ((message, buffer), control) in messages.iter_mut().zip(&mut buffers).zip(&mut controls) {
+            message.msg_hdr.msg_iov = buffer.as_mut_ptr();
+            message.msg_hdr.msg_iovlen = used(buffer[1].iov_len);
+            message.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+            message.msg_hdr.msg_controllen = CONTROL_LEN as _;
+        }
+        let count = places.len().min(received.len()).min(MANY);
+        // SAFETY: there are `count` messages; each points to buffers of the lengths it says, which are borrowed for the call.
+        let came = unsafe {
+            libc::recvmmsg(
+                self.fd.as_raw_fd(),
+                messages.as_mut_ptr(),
+                count as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+                std::ptr::null_mut(),
+            )
+        };
+        let came = Errno::result(came)? as usize;
+        for (received, message) in received.iter_mut().zip(&messages[..came.min(count)]) {
+            *received = Received {
+                len: message.msg_len as usize,
+                cut: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+                tag: tag(&message.msg_hdr),
+            };
+        }
+        Ok(came)
     }
 
-    /// Sends a frame that lies in pieces.
-    pub(super) fn send(&self, pieces: &[IoSlice<'_>]) -> io::Result<()> {
+    /// Sends frames that lie in pieces, in order, as many as there is room for. Answers how many were sent. At most `MANY`.
+    ///
+    /// # Errors
+    /// What the kernel says when the first is not sent.
+    pub(super) fn send(&self, frames: &[Pieces<'_>]) -> io::Result<usize> {
+        let mut messages = [EMPTY; MANY];
+        for (message, pieces) in messages.iter_mut().zip(frames) {
+            // An `IoSlice` is an `iovec`; the kernel only reads from it.
+            message.msg_hdr.msg_iov = pieces.as_ptr().cast_mut().cast();
+            message.msg_hdr.msg_iovlen = used(pieces[1].len());
+        }
+        let count = frames.len().min(MANY) as libc::c_uint;
         loop {
-            match nix::sys::uio::writev(&self.fd, pieces) {
-                Ok(_) => return Ok(()),
+            // SAFETY: there are `count` messages; each points to pieces that are borrowed for the call.
+            let sent = unsafe {
+                libc::sendmmsg(self.fd.as_raw_fd(), messages.as_mut_ptr(), count, libc::MSG_DONTWAIT as _)
+            };
+            match Errno::result(sent) {
+                Ok(sent) => return Ok(sent as usize),
                 Err(Errno::EINTR) => {}
                 Err(e) => return Err(e.into()),
             }
@@ -147,13 +199,14 @@ impl AsRawFd for Socket {
     }
 }
 
+/// Pieces of two that there are, when the second has so many bytes.
+fn used(second: usize) -> usize {
+    if second == 0 { 1 } else { 2 }
+}
+
 /// Room for control messages, aligned as their headers want it.
 #[repr(C, align(8))]
 struct Control([u8; CONTROL_LEN]);
-
-fn place(bytes: &mut [u8]) -> libc::iovec {
-    libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() }
-}
 
 /// The VLAN tag in the auxiliary data of a message that `recvmsg` has filled.
 fn tag(message: &libc::msghdr) -> Option<(u16, u16)> {

@@ -101,7 +101,7 @@ impl TapPort {
                 ring.read_each(file, places, &mut results[..places.len()]);
                 (places.len(), results)
             };
-            let found = |(_, results): &(usize, [i32; LANDINGS]), n: usize, place: &[u8]| {
+            let found = |(_, results): &(usize, [i32; LANDINGS]), n: usize, place: &mut [u8]| {
                 frame(place, usize::try_from(results[n]).ok()?, offload)
             };
             let (asked, results) = arena.land_many(most, begin(offload), &mut kept, read, found);
