@@ -59,7 +59,8 @@ use reaction::Reaction;
 
 /// Frames or superframes received from a port in a turn.
 const RX_BATCH: usize = 32;
-/// So many of them at once, unless they are short: then all, since what is read in a row costs less.
+/// As many of them at once, as long as they are short: what is read in a row costs less.
+const RX_CALL_SHORT: usize = 16;
 const RX_CALL: usize = 4;
 /// Bytes below which frames are short, on the average.
 const SHORT: u64 = 2048;

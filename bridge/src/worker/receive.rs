@@ -2,7 +2,7 @@
 
 use dcbridge_scheduler::{PortId, Time};
 
-use super::{RX_BATCH, RX_CALL, RX_TURN_BYTES, SHORT, Worker};
+use super::{RX_BATCH, RX_CALL, RX_CALL_SHORT, RX_TURN_BYTES, SHORT, Worker};
 use crate::switch::Arrived;
 
 impl Worker {
@@ -18,7 +18,7 @@ impl Worker {
             let enough = self.turn_rx_bytes + RX_TURN_BYTES;
             let mut left = RX_BATCH;
             while left > 0 {
-                let call = if self.slots[id.index()].short { RX_BATCH } else { RX_CALL };
+                let call = if self.slots[id.index()].short { RX_CALL_SHORT } else { RX_CALL };
                 if !self.receive_from(id, serve, call) || self.turn_rx_bytes >= enough {
                     break;
                 }
