@@ -35,12 +35,12 @@ impl PacketPort {
         out: &mut Vec<RxFrame>,
         status: &mut RxStatus,
     ) {
-        status.more = true;
+        let (before, mut most) = (budget, self.expected);
         while budget > 0 {
-            let Many { asked, came, kept, received } = self.read(self.expected.min(budget), arena);
+            let Many { asked, came, kept, received } = self.read(most.min(budget), arena);
             let came = match came {
                 // A landing that can't be had leaves the frame in the socket.
-                _ if asked == 0 => return,
+                _ if asked == 0 => break,
                 Ok(came) => came,
                 // The kernel consumes a frame whose offloads it can't describe, and says this.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
@@ -54,26 +54,23 @@ impl PacketPort {
                         self.tick();
                         status.closed = self.closed();
                     }
-                    self.expected = 1;
-                    status.more = false;
+                    self.expected = (before - budget).clamp(1, LANDINGS);
                     return;
                 }
             };
-            for kept in &kept[..came] {
+            for (kept, got) in kept.iter().zip(received).take(came) {
                 match kept {
                     Some(id) => out.push(RxFrame { id: *id, queue: 0 }),
                     None => status.lost += 1,
                 }
+                self.tagged = got.tag.is_some();
             }
             budget = budget.saturating_sub(came);
-            self.tagged = received[came.saturating_sub(1)].tag.is_some();
-            if came < asked {
-                self.expected = came.max(1);
-                status.more = false;
-                return;
-            }
-            self.expected = (2 * came).min(LANDINGS);
+            // Fewer than asked for: that was all, or there was an error in between, which the next call tells.
+            most = if came < asked { 1 } else { 2 * came };
         }
+        self.expected = (2 * (before - budget)).clamp(1, LANDINGS);
+        status.more = true;
     }
 
     /// Reads up to `most` frames.
