@@ -280,13 +280,8 @@ impl Buffer {
         });
     }
 
-    /// Whether the gate of some group changed that `take_changed` has not told yet.
-    #[inline]
-    pub(crate) fn has_changed(&self) -> bool {
-        !self.changed.is_empty()
-    }
-
     /// The next group whose gate changed.
+    #[inline]
     pub(crate) fn take_changed(&mut self) -> Option<u16> {
         (!self.changed.is_empty()).then(|| self.changed.remove(0))
     }

@@ -163,14 +163,9 @@ impl Scheduler {
         self.ports[port.index()].discard(&mut self.slab, priority)
     }
 
-    /// Whether something waits at `port` that may become `stale`.
-    #[inline]
-    pub fn may_be_stale(&self, port: PortId) -> bool {
-        self.ports[port.index()].may_be_stale()
-    }
-
     /// Takes out the first frame of a queue of `port` that has waited longer than its class allows. Like a grant, it
     /// must be answered by `sent`.
+    #[inline]
     pub fn stale(&mut self, port: PortId, now: Time) -> Option<Grant> {
         self.ports[port.index()].stale(&mut self.slab, now)
     }
@@ -196,13 +191,8 @@ impl Scheduler {
         self.buffer.configure_group(group(ingress, arrival), config);
     }
 
-    /// Whether `gate_event` has something to tell.
-    #[inline]
-    pub fn gates_changed(&self) -> bool {
-        self.buffer.has_changed()
-    }
-
     /// The next gate that changed: the priority group, and whether its sender may send now.
+    #[inline]
     pub fn gate_event(&mut self) -> Option<(PortId, Priority, bool)> {
         let group = self.buffer.take_changed()?;
         let port = PortId(group / Priority::COUNT as u16);

@@ -312,15 +312,15 @@ impl Port {
         Some(grant)
     }
 
-    /// Whether something waits whose lifetime is limited.
+    /// Removes the first frame that has waited too long.
     #[inline]
-    pub(crate) fn may_be_stale(&self) -> bool {
-        self.backlog & self.mortal != 0
+    pub(crate) fn stale(&mut self, slab: &mut Slab, now: Time) -> Option<Grant> {
+        let mortal = self.backlog & self.mortal;
+        if mortal == 0 { None } else { self.first_stale(mortal, slab, now) }
     }
 
-    /// Removes the first frame that has waited too long.
-    pub(crate) fn stale(&mut self, slab: &mut Slab, now: Time) -> Option<Grant> {
-        let mut candidates = self.backlog & self.mortal;
+    #[inline(never)]
+    fn first_stale(&mut self, mut candidates: u8, slab: &mut Slab, now: Time) -> Option<Grant> {
         while candidates != 0 {
             let priority = candidates.trailing_zeros() as usize;
             let waited = now - self.queues[priority].fifo.front(slab).since;

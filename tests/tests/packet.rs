@@ -41,6 +41,16 @@ fn settle(port: &mut PacketPort, wanted: impl Fn(&Link) -> bool) {
     }
 }
 
+/// A host, a switch and its port, whose link is up.
+#[track_caller]
+fn linked() -> (Host, Host, PacketPort) {
+    let (host, switch) = (Host::new("host"), Host::new("switch"));
+    pair(&switch, &host, "near", "far");
+    let mut port = open(&switch, "near");
+    settle(&mut port, |link| *link == Link::Up);
+    (host, switch, port)
+}
+
 #[track_caller]
 fn receive(port: &mut PacketPort, arena: &mut Arena) -> RxFrame {
     let mut out = Vec::new();
@@ -58,10 +68,7 @@ fn frames_and_tags_pass_byte_for_byte() {
     if !root_for("frames through a packet port") {
         return;
     }
-    let (host, switch) = (Host::new("host"), Host::new("switch"));
-    pair(&switch, &host, "near", "far");
-    let mut port = open(&switch, "near");
-    settle(&mut port, |link| *link == Link::Up);
+    let (host, _switch, mut port) = linked();
     assert_eq!((port.guarantee(), port.offload(), port.notes()), (Guarantee::FramesOnly, true, &[][..]));
     let socket = packet_socket(&host, "far");
     let mut arena = Arena::new(1 << 20);
@@ -157,10 +164,7 @@ fn what_came_together_is_read_in_order_and_one_that_is_refused_stops_no_other() 
     if !root_for("many frames through a packet port") {
         return;
     }
-    let (host, switch) = (Host::new("host"), Host::new("switch"));
-    pair(&switch, &host, "near", "far");
-    let mut port = open(&switch, "near");
-    settle(&mut port, |link| *link == Link::Up);
+    let (host, _switch, mut port) = linked();
     let socket = packet_socket(&host, "far");
     let mut arena = Arena::new(1 << 20);
     // More than are read at once, with and without a tag by threes: so a call begins with either and meets the other.

@@ -19,12 +19,13 @@ const _: () = assert!(VNET_HEADER_LEN + MAX_HEAD <= FRONT);
 
 /// Both pieces of a frame, one after the other. The second may be empty.
 pub(super) type Pieces<'a> = [IoSlice<'a>; 2];
+/// Where a frame can be put together.
+pub(super) type Front = [u8; FRONT];
+
 /// Nothing.
 pub(super) fn no_pieces() -> Pieces<'static> {
     [IoSlice::new(&[]); 2]
 }
-/// Where a frame can be put together.
-pub(super) type Front = [u8; FRONT];
 
 thread_local! {
     static PLACES: RefCell<Box<[Front]>> = RefCell::new(vec![[0; FRONT]; FRONTS].into());

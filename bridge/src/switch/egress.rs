@@ -71,13 +71,6 @@ impl Switch {
     /// Drops what has waited longer than its class allows.
     #[inline]
     pub(super) fn drop_stale(&mut self, port: PortId, arena: &mut Arena, now: Time) {
-        if self.scheduler.may_be_stale(port) {
-            self.drop_those_stale(port, arena, now);
-        }
-    }
-
-    #[inline(never)]
-    fn drop_those_stale(&mut self, port: PortId, arena: &mut Arena, now: Time) {
         while let Some(grant) = self.scheduler.stale(port, now) {
             self.lose(port, &grant, Reason::Lifetime, arena);
         }

@@ -98,8 +98,8 @@ impl Socket {
     }
 
     /// Reads as many frames as there are, each into its two places, one after the other, without waiting. The second may be
-    /// empty, which costs less. Answers how many
-    /// came; `received` has then what is to be said of each. At most `MANY`, and as many of both.
+    /// empty, which costs less. Answers how many came; `received` has then what is to be said of each. At most `MANY`, and
+    /// as many of both.
     ///
     /// # Errors
     /// What the kernel says when the first read fails.
