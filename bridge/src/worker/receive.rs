@@ -2,7 +2,10 @@
 
 use dcbridge_scheduler::{PortId, Time};
 
-use super::{RX_BATCH, RX_CALL, RX_CALL_SHORT, RX_TURN_BYTES, SHORT, Worker};
+use super::{
+    RX_BATCH, RX_BATCH_ALONE, RX_CALL_METERED, RX_CALLS, RX_TURN_BYTES, RX_TURN_BYTES_METERED, SHORT, Slot,
+    Worker,
+};
 use crate::switch::Arrived;
 
 impl Worker {
@@ -10,15 +13,16 @@ impl Worker {
     pub(super) fn receive(&mut self) -> bool {
         let mut busy = false;
         self.turn_rx_bytes = 0;
+        let batch = if self.readable.iter().nth(1).is_some() { RX_BATCH } else { RX_BATCH_ALONE };
         for id in self.readable.iter() {
             let serve = self.serves(id);
             if serve == 0 && self.slots[id.index()].serve != 0 {
                 continue;
             }
-            let enough = self.turn_rx_bytes + RX_TURN_BYTES;
-            let mut left = RX_BATCH;
+            let enough = self.turn_rx_bytes + self.slots[id.index()].turn_bytes();
+            let mut left = batch;
             while left > 0 {
-                let call = if self.slots[id.index()].short { RX_CALL_SHORT } else { RX_CALL };
+                let call = self.slots[id.index()].call(batch);
                 if !self.receive_from(id, serve, call) || self.turn_rx_bytes >= enough {
                     break;
                 }
@@ -105,6 +109,7 @@ impl Worker {
             return false;
         }
         let slot = &mut self.slots[id.index()];
+        let turn_bytes = slot.turn_bytes();
         let Some(port) = &mut slot.port else { return false };
         let (before, wire_before) = (self.switch.books(id).rx, self.switch.books(id).rx_wire);
         let mut left = batch;
@@ -120,7 +125,7 @@ impl Worker {
                 self.switch.rx_lost(id, status.lost);
             }
             left = left.saturating_sub(step);
-            let enough = self.switch.books(id).rx.bytes - before.bytes >= RX_TURN_BYTES;
+            let enough = self.switch.books(id).rx.bytes - before.bytes >= turn_bytes;
             let last = left == 0 || enough || !status.more || status.closed.is_some();
             if last || self.switch.gates_changed() || (slot.stops && !self.switch.may_read(id)) {
                 break status;
@@ -147,5 +152,17 @@ impl Worker {
         }
         self.push_back(now);
         more
+    }
+}
+
+impl Slot {
+    /// Bytes after which a turn has read enough from the port.
+    fn turn_bytes(&self) -> u64 {
+        if self.line_rate.is_some() { RX_TURN_BYTES_METERED } else { RX_TURN_BYTES }
+    }
+
+    /// Frames or superframes to ask for at once, of so many in a turn.
+    fn call(&self, batch: usize) -> usize {
+        if self.line_rate.is_some() && !self.short { RX_CALL_METERED } else { batch / RX_CALLS }
     }
 }
