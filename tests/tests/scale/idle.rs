@@ -6,7 +6,7 @@ use std::time::Duration;
 use dcbridge_tests::live::{Network, one_of_three};
 use dcbridge_tests::privilege::root_for;
 
-use crate::PROGRAM;
+use crate::{PROGRAM, busy};
 
 const PORTS: usize = 64;
 const SPAN: Duration = Duration::from_secs(20);
@@ -22,14 +22,6 @@ fn network(bridge: &str, sections: &str) -> Network {
     Network::new(PROGRAM, bridge, sections, &ports)
 }
 
-/// Processor time of a process in clock ticks, user and system.
-fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-    // Behind the name in parentheses, utime is the 12th field, stime the 13th.
-    let fields = stat.rsplit_once(')').expect("a name").1.split_whitespace();
-    fields.skip(11).take(2).map(|n| n.parse::<u64>().expect("a number")).sum()
-}
-
 fn resident_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
@@ -41,11 +33,8 @@ fn idle(title: &str, bridge: &str, sections: &str) {
     // LLDP speaks a few times in a row to a new neighbour.
     std::thread::sleep(Duration::from_secs(5));
     let pid = network.program.pid();
-    let hz = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100) as f64;
     one_of_three(title, || {
-        let before = ticks(pid);
-        std::thread::sleep(SPAN);
-        let busy = (ticks(pid) - before) as f64 / hz / SPAN.as_secs_f64();
+        let busy = busy(pid, SPAN);
         let resident = resident_kib(pid);
         let figures = format!("{:.2} % of a processor, {resident} KiB resident", busy * 100.0);
         let verdict = match (busy < MOST_BUSY, resident < MOST_RESIDENT_KIB) {

@@ -21,16 +21,16 @@ use nix::unistd::Pid;
 
 use crate::PROGRAM;
 
-const SENDERS: usize = 4;
-const SINKS: u16 = 5000;
+pub(super) const SENDERS: usize = 4;
+pub(super) const SINKS: u16 = 5000;
 /// Bits per second that a sender offers: each alone is more than half a processor carries.
 const EACH: f64 = 8e9;
-const WARM_UP: Duration = Duration::from_millis(1500);
+pub(super) const WARM_UP: Duration = Duration::from_millis(1500);
 const SPAN: Duration = Duration::from_secs(4);
 const WEIGHTS: [u64; 3] = [60, 30, 10];
 /// Packets that a socket which nobody reads holds, and does not count as dropped.
 const HELD: u64 = 8;
-const CLASSES: &str = "[[traffic_class]]\nname = \"a\"\npriorities = [0]\nbandwidth = 60\n\
+pub(super) const CLASSES: &str = "[[traffic_class]]\nname = \"a\"\npriorities = [0]\nbandwidth = 60\n\
                        [[traffic_class]]\nname = \"b\"\npriorities = [1]\nbandwidth = 30\n\
                        [[traffic_class]]\nname = \"c\"\npriorities = \"rest\"\nbandwidth = 10\n";
 const STRICT: &str = "[[traffic_class]]\nname = \"s\"\npriorities = [7]\ntsa = \"strict\"\n";
@@ -98,7 +98,7 @@ fn network(classes: &str) -> Network {
 
 /// Who offers the flows.
 #[derive(Clone, Copy)]
-enum From {
+pub(super) enum From {
     /// Each flow a host of its own.
     Each,
     /// The first host all of them: bursts of one flow behind those of another, by one interface.
@@ -115,7 +115,7 @@ impl From {
 }
 
 /// Offers these flows, (priority, bits per second).
-fn offer(network: &Network, from: From, flows: &[(u8, f64)], size: u16) -> Running {
+pub(super) fn offer(network: &Network, from: From, flows: &[(u8, f64)], size: u16) -> Running {
     let to = network.hosts[SENDERS].address().ip;
     let flow = |(n, &(priority, rate_bps)): (u16, &(u8, f64))| {
         let host: &Host = &network.hosts[from.host(usize::from(n))];
