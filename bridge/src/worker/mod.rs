@@ -79,9 +79,10 @@ const TX_BATCH: usize = 64;
 const TX_TURN_BYTES: u64 = 4 * 1024 * 1024;
 /// While the processor is the bottleneck, each class that competes should have this part of the buffer queued, at least.
 const STANDING: u64 = 64;
-/// A busy line is looked at again after this long at the earliest, and an input that is metered: a sleep costs more than a
-/// frame. Unless a strict class waits.
+/// A busy line is looked at again after this long at the earliest, and after so many bytes of it, and an input that is
+/// metered: a sleep costs more than a frame. Unless a strict class waits.
 const COARSE: Time = Time::from_micros(250);
+const COARSE_BYTES: u64 = 4 * 1538;
 const METERED: Time = Time::from_micros(100);
 /// How often the descriptors are asked while there is enough to do: to ask costs as much as half a frame.
 const ASK: Time = Time::from_micros(20);
@@ -363,11 +364,16 @@ impl Worker {
             if let Some(tx) = self.switch.next_tx(id)
                 && self.has_room(id)
             {
-                let earliest = if self.switch.waits_strictly(id) { now } else { now + COARSE };
+                let earliest = if self.switch.waits_strictly(id) { now } else { now + self.coarse(id) };
                 wake = wake.min(tx.max(earliest));
             }
         }
         Duration::from_nanos((wake - now).as_nanos())
+    }
+
+    /// How long a busy line is left alone.
+    fn coarse(&self, id: PortId) -> Time {
+        self.slots[id.index()].line_rate.map_or(COARSE, |rate| rate.time_of(COARSE_BYTES).max(COARSE))
     }
 
     /// Waits for descriptors or time. `true`: there are commands.
