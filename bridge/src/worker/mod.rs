@@ -57,12 +57,12 @@ use pace::{Feeds, Pace};
 pub use peers::Peers;
 use reaction::Reaction;
 
-/// Frames or superframes received from a port in a turn: twice as many while no other port has some. To turn less often is
-/// worth a twentieth with short frames, and nobody waits for it.
-const RX_BATCH: usize = 32;
-const RX_BATCH_ALONE: usize = 2 * RX_BATCH;
-/// A turn takes them by two calls: what is read in a row costs less.
-const RX_CALLS: usize = 2;
+/// Frames or superframes received in a turn, shared by the ports that have some; each gets `RX_LEAST`. What a strict class
+/// waits for is a turn, so it hardly grows with the ports; to turn less often is worth a twentieth with short frames.
+const RX_TURN: usize = 64;
+const RX_LEAST: usize = 16;
+/// As many of them at once: what is read in a row costs less.
+const RX_CALL: usize = 32;
 /// Superframes read in a row from an input that is metered.
 const RX_CALL_METERED: usize = 4;
 /// Bytes below which frames are short, on the average.
@@ -256,7 +256,7 @@ impl Worker {
             peers: parts.peers,
             leaving: false,
             handed_over: Arc::default(),
-            received: Vec::with_capacity(RX_BATCH_ALONE),
+            received: Vec::with_capacity(RX_CALL),
             descs: Vec::with_capacity(TX_BATCH),
             grants: Vec::with_capacity(TX_BATCH),
             outcomes: Vec::with_capacity(TX_BATCH),

@@ -3,8 +3,7 @@
 use dcbridge_scheduler::{PortId, Time};
 
 use super::{
-    RX_BATCH, RX_BATCH_ALONE, RX_CALL_METERED, RX_CALLS, RX_TURN_BYTES, RX_TURN_BYTES_METERED, SHORT, Slot,
-    Worker,
+    RX_CALL, RX_CALL_METERED, RX_LEAST, RX_TURN, RX_TURN_BYTES, RX_TURN_BYTES_METERED, SHORT, Slot, Worker,
 };
 use crate::switch::Arrived;
 
@@ -13,7 +12,7 @@ impl Worker {
     pub(super) fn receive(&mut self) -> bool {
         let mut busy = false;
         self.turn_rx_bytes = 0;
-        let batch = if self.readable.iter().nth(1).is_some() { RX_BATCH } else { RX_BATCH_ALONE };
+        let batch = (RX_TURN / self.readable.iter().count().max(1)).max(RX_LEAST);
         for id in self.readable.iter() {
             let serve = self.serves(id);
             if serve == 0 && self.slots[id.index()].serve != 0 {
@@ -22,11 +21,11 @@ impl Worker {
             let enough = self.turn_rx_bytes + self.slots[id.index()].turn_bytes();
             let mut left = batch;
             while left > 0 {
-                let call = self.slots[id.index()].call(batch);
+                let call = self.slots[id.index()].call().min(left);
                 if !self.receive_from(id, serve, call) || self.turn_rx_bytes >= enough {
                     break;
                 }
-                left = left.saturating_sub(call);
+                left -= call;
             }
             let slot = &self.slots[id.index()];
             if slot.port.is_some() && serve != slot.serve {
@@ -161,8 +160,8 @@ impl Slot {
         if self.line_rate.is_some() { RX_TURN_BYTES_METERED } else { RX_TURN_BYTES }
     }
 
-    /// Frames or superframes to ask for at once, of so many in a turn.
-    fn call(&self, batch: usize) -> usize {
-        if self.line_rate.is_some() && !self.short { RX_CALL_METERED } else { batch / RX_CALLS }
+    /// Frames or superframes to ask for at once.
+    fn call(&self) -> usize {
+        if self.line_rate.is_some() && !self.short { RX_CALL_METERED } else { RX_CALL }
     }
 }

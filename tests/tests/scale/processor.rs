@@ -164,9 +164,6 @@ fn a_strict_class_comes_first_when_the_processor_is_the_bottleneck() {
 
 #[test]
 fn a_strict_class_with_an_input_of_its_own_loses_nothing() {
-    // It waits for a turn at most: three other inputs, 32 frames of each, 1.85 us to read and write one.
-    let turn = Time::from_nanos(3 * 32 * 1850);
-    let waiting = turn.0.div_ceil(Time::from_micros(18).0);
     for sizes in SIZES {
         let mut inputs = inputs(Arrangement::Apart, &[0, 1, 2], sizes);
         // A tenth of what the processor could carry of it alone.
@@ -176,7 +173,7 @@ fn a_strict_class_with_an_input_of_its_own_loses_nothing() {
         let offered = (WARM_UP + SPAN).0 / Time::from_micros(18).0;
         let (_, dropped) = received_and_dropped(&got.state, 7);
         println!("{sizes:?}: {strict} of {offered} strict frames have left");
-        assert!(strict + waiting >= offered, "{sizes:?}: {strict} of {offered} strict frames have left");
+        assert!(strict + 5 >= offered, "{sizes:?}: {strict} of {offered} strict frames have left");
         assert_eq!(dropped, 0, "{sizes:?}");
     }
 }
