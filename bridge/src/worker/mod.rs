@@ -61,9 +61,10 @@ use reaction::Reaction;
 /// waits for is a turn, so it hardly grows with the ports; to turn less often is worth a twentieth with short frames.
 const RX_TURN: usize = 64;
 const RX_LEAST: usize = 16;
-/// As many of them at once: what is read in a row costs less.
-const RX_CALL: usize = 32;
-/// Superframes read in a row from an input that is metered.
+/// As many of them at once, as long as they are short: what is read in a row costs less.
+const RX_CALL_SHORT: usize = 32;
+/// Superframes at once: `RX_TURN_BYTES` of them; fewer from an input that is metered.
+const RX_CALL: usize = 16;
 const RX_CALL_METERED: usize = 4;
 /// Bytes below which frames are short, on the average.
 const SHORT: u64 = 2048;
@@ -256,7 +257,7 @@ impl Worker {
             peers: parts.peers,
             leaving: false,
             handed_over: Arc::default(),
-            received: Vec::with_capacity(RX_CALL),
+            received: Vec::with_capacity(RX_CALL_SHORT),
             descs: Vec::with_capacity(TX_BATCH),
             grants: Vec::with_capacity(TX_BATCH),
             outcomes: Vec::with_capacity(TX_BATCH),

@@ -3,7 +3,8 @@
 use dcbridge_scheduler::{PortId, Time};
 
 use super::{
-    RX_CALL, RX_CALL_METERED, RX_LEAST, RX_TURN, RX_TURN_BYTES, RX_TURN_BYTES_METERED, SHORT, Slot, Worker,
+    RX_CALL, RX_CALL_METERED, RX_CALL_SHORT, RX_LEAST, RX_TURN, RX_TURN_BYTES, RX_TURN_BYTES_METERED, SHORT,
+    Slot, Worker,
 };
 use crate::switch::Arrived;
 
@@ -162,6 +163,10 @@ impl Slot {
 
     /// Frames or superframes to ask for at once.
     fn call(&self) -> usize {
-        if self.line_rate.is_some() && !self.short { RX_CALL_METERED } else { RX_CALL }
+        match self.line_rate {
+            _ if self.short => RX_CALL_SHORT,
+            Some(_) => RX_CALL_METERED,
+            None => RX_CALL,
+        }
     }
 }
