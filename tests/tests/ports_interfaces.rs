@@ -206,6 +206,60 @@ impl Drop for Child {
     }
 }
 
+/// A copy loop of the bench between the TAPs ta and tb of `host`, that is started by `through` and copies.
+fn copyloop(host: &Host, kind: &str, through: &[&str]) -> Child {
+    let mut words = through.to_vec();
+    words.extend([
+        env!("CARGO_BIN_EXE_dcbridge-under-test"),
+        "bench",
+        "yardstick",
+        kind,
+        "-",
+        "ta",
+        "-",
+        "tb",
+    ]);
+    let mut child = host.run(|| {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(Child(command.spawn().unwrap_or_else(|e| panic!("this test needs `{}`: {e}", words[0]))))
+    });
+    let mut said = String::new();
+    BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains("copying between ta and tb"), "{said}");
+    child
+}
+
+/// The kernel closes the files that an `io_uring` knows some time after the process has ended.
+#[test]
+fn what_a_killed_process_has_left_open_is_waited_for() {
+    if !root_for("a process that is killed") {
+        return;
+    }
+    let host = Host::new("killed");
+    for name in ["ta", "tb"] {
+        ip_command(&host, &format!("tuntap add dev {name} mode tap multi_queue"));
+    }
+    for _ in 0..3 {
+        let mut child = copyloop(&host, "uring", &[]);
+        child.0.kill().unwrap();
+        child.0.wait().unwrap();
+        let mut wanted = paused(&host, "ta", None);
+        wanted.by_priority.as_mut().expect("queues by priority").lossless = PrioritySet::default();
+        let mut port = open_as(&wanted);
+        assert_eq!(port.notes(), [""; 0], "nobody else has it");
+        // A queue of the other's that is closed now would put ours into another order.
+        std::thread::sleep(Duration::from_millis(200));
+        let mut arena = Arena::new(1 << 16);
+        for priority in 0..8 {
+            let packet = Spec { dscp: priority << 3, ..Spec::default() }.udp(0).bytes;
+            packet_socket(&host, "ta").send(&packet).unwrap();
+            let got = receive(&mut port, &mut arena);
+            assert_eq!((arena.bytes(got.id), got.queue), (&packet[..], priority));
+        }
+    }
+}
+
 /// As for a user without privilege whose administrator has made a TAP for him.
 #[test]
 fn a_tap_made_for_a_user_needs_no_capability() {
@@ -217,18 +271,8 @@ fn a_tap_made_for_a_user_needs_no_capability() {
         ip_command(&host, &format!("tuntap add dev {name} mode tap multi_queue user root"));
     }
     ip_command(&host, "link set dev ta up");
-    let copyloop = host.run(|| {
-        let mut command = Command::new("setpriv");
-        command.args(["--bounding-set=-net_admin", "--inh-caps=-net_admin"]);
-        command.args([env!("CARGO_BIN_EXE_dcbridge-under-test"), "bench", "yardstick", "vnet"]);
-        command.args(["-", "ta", "-", "tb"]);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Ok(Child(command.spawn().expect("this test needs `setpriv` (util-linux)")))
-    });
-    let mut copyloop = copyloop;
-    let mut said = String::new();
-    BufReader::new(copyloop.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
-    assert!(said.contains("copying between ta and tb"), "{said}");
+    let mut copyloop =
+        copyloop(&host, "vnet", &["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"]);
     host.links(|l| l.set_up("tb"));
     let (a, b) = (packet_socket(&host, "ta"), packet_socket(&host, "tb"));
     a.send(&frame(99)).unwrap();

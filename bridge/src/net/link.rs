@@ -21,6 +21,8 @@ pub struct LinkInfo {
     pub name: String,
     /// Set up by its administrator.
     pub up: bool,
+    /// It has a carrier: a TAP, as long as somebody holds one of its queues.
+    pub carrier: bool,
     /// L3 MTU in bytes.
     pub mtu: u32,
     /// MAC address; `None` for interfaces without one.
@@ -248,6 +250,7 @@ fn info(message: &LinkMessage) -> LinkInfo {
         index: message.header.index,
         name: String::new(),
         up: message.header.flags.contains(LinkFlags::Up),
+        carrier: false,
         mtu: 0,
         mac: None,
         txqueuelen: 0,
@@ -256,6 +259,7 @@ fn info(message: &LinkMessage) -> LinkInfo {
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => info.name.clone_from(name),
+            LinkAttribute::Carrier(carrier) => info.carrier = *carrier != 0,
             LinkAttribute::Mtu(mtu) => info.mtu = *mtu,
             LinkAttribute::TxQueueLen(frames) => info.txqueuelen = *frames,
             LinkAttribute::GsoMaxSize(bytes) => info.gso_max_size = Some(*bytes),

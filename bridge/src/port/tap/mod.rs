@@ -19,6 +19,7 @@ use dcbridge_config::PrioritySet;
 use dcbridge_scheduler::Priority;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::ring::RingFile;
 use super::{Guarantee, Interest, Link, Port, RxFrame, RxStatus, TxDesc, TxOutcome, sys};
 use crate::arena::Arena;
 use crate::edge::HostEdge;
@@ -78,7 +79,7 @@ pub struct ByPriority {
 #[derive(Debug)]
 pub struct TapPort {
     /// In the kernel's order: a steering program that answers n means the n-th.
-    queues: Vec<File>,
+    queues: Vec<RingFile>,
     offload: bool,
     notes: Vec<String>,
     /// Gates, if there is a queue per priority.
@@ -103,7 +104,7 @@ pub struct TapPort {
 impl TapPort {
     fn new(queues: Vec<File>, offload: bool, notes: Vec<String>) -> TapPort {
         TapPort {
-            queues,
+            queues: queues.into_iter().map(RingFile::from).collect(),
             offload,
             notes,
             lossless: None,
@@ -134,7 +135,7 @@ impl TapPort {
 
     /// The descriptors, one per queue, for a caller that moves frames by itself.
     pub fn into_queues(mut self) -> Vec<OwnedFd> {
-        std::mem::take(&mut self.queues).into_iter().map(OwnedFd::from).collect()
+        std::mem::take(&mut self.queues).into_iter().map(|queue| File::from(queue).into()).collect()
     }
 
     /// Finds out which queues have something to read, if nothing is known of any in `serve`.
@@ -245,12 +246,16 @@ impl Port for TapPort {
     }
 
     fn tx(&mut self, frames: &[TxDesc], arena: &mut Arena, outcomes: &mut Vec<TxOutcome>) {
-        send::send(self.queues[0].as_fd(), self.offload, frames, arena, outcomes);
+        send::send(&self.queues[0], self.offload, frames, arena, outcomes);
     }
 
     fn interests(&self, out: &mut Vec<Interest>) {
         if !self.closed {
-            out.extend(self.queues.iter().map(|q| Interest { fd: q.as_raw_fd(), read: true, write: false }));
+            out.extend(self.queues.iter().map(|q| Interest {
+                fd: q.as_fd().as_raw_fd(),
+                read: true,
+                write: false,
+            }));
         }
     }
 

@@ -24,7 +24,8 @@ use crate::net::{self, Links, in_netns};
 use crate::port::{OpenError, VNET_HEADER_LEN, sys};
 
 const NODE: &str = "/dev/net/tun";
-/// A TAP of a process that has just ended stays busy until the kernel has closed its files.
+/// A TAP of a process that has just ended stays busy until the kernel has closed its files: those that an `io_uring` knows
+/// some 50 ms after the others.
 const BUSY_PATIENCE: Duration = Duration::from_millis(1500);
 const BUSY_PAUSE: Duration = Duration::from_millis(25);
 /// Frames that a TAP made here keeps while the switch stands still: 5 ms at 10 Gbit/s in full-size frames.
@@ -180,10 +181,11 @@ impl Seed {
         let name = &options.name;
         let patience_ends = Instant::now() + BUSY_PATIENCE;
         loop {
-            match Seed::try_plant(options, notes) {
+            let patient = Instant::now() < patience_ends;
+            match Seed::try_plant(options, patient, notes) {
                 Ok(seed) => return Ok(seed),
                 Err(Failed::Final(error)) => return Err(error),
-                Err(Failed::Busy(_)) if Instant::now() < patience_ends => sleep(BUSY_PAUSE),
+                Err(Failed::Busy(_)) if patient => sleep(BUSY_PAUSE),
                 Err(Failed::Busy(holders)) => {
                     let by = if holders.is_empty() {
                         "another process (which one can't be seen; look as root)".to_owned()
@@ -199,7 +201,7 @@ impl Seed {
         }
     }
 
-    fn try_plant(options: &TapOptions, notes: &mut Vec<String>) -> Result<Seed, Failed> {
+    fn try_plant(options: &TapOptions, patient: bool, notes: &mut Vec<String>) -> Result<Seed, Failed> {
         let flags = IFF_TAP | IFF_NO_PI | if options.offload { IFF_VNET_HDR } else { 0 };
         match attach(&options.name, flags | IFF_MULTI_QUEUE | sys::IFF_TUN_EXCL)? {
             Ok(file) => return Ok(Seed { file, multi_queue: true, created: true }),
@@ -212,8 +214,19 @@ impl Seed {
         if holders.iter().any(|h| h.certain) {
             return Err(Failed::Busy(holders));
         }
+        let unseen = holders.is_empty() && is_held(&options.name)?;
+        if unseen && patient {
+            return Err(Failed::Busy(holders));
+        }
         match attach(&options.name, flags | IFF_MULTI_QUEUE)? {
             Ok(file) => {
+                if unseen {
+                    notes.push(format!(
+                        "{} has a carrier, so another process (which one can't be seen; look as root) may have it open: \
+                         some of its frames would then go there",
+                        options.name
+                    ));
+                }
                 return Seed { file, multi_queue: true, created: false }.checked(flags, holders, notes);
             }
             Err(Errno::EINVAL) => {}
@@ -270,6 +283,12 @@ impl Seed {
         queues.rotate_right(1);
         Ok(queues)
     }
+}
+
+/// Whether somebody holds a queue of a TAP: only then it has a carrier (or its administrator has given it one).
+fn is_held(name: &str) -> Result<bool, OpenError> {
+    // It may be gone by now.
+    Ok(Links::open()?.info(name).is_ok_and(|link| link.carrier))
 }
 
 /// The inner error is the kernel's answer to the attachment, the outer one: there is no TUN driver to ask.

@@ -93,7 +93,7 @@ impl TapPort {
 
     /// Reads up to `most` frames by one call. `None`: the thread has no ring.
     fn read_many(&self, queue: usize, most: usize, arena: &mut Arena) -> Option<Many> {
-        let (file, offload) = (self.queues[queue].as_fd(), self.offload);
+        let (file, offload) = (&self.queues[queue], self.offload);
         ring::with(|ring| {
             let mut kept = [None; LANDINGS];
             let read = |places: &mut [&mut [u8]]| {

@@ -1,10 +1,10 @@
 //! How frames are written to a TAP: several by one system call where the thread has a ring, else one by one.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::arena::Arena;
 use crate::port::pieces::{FRONTS, Front, no_pieces, pieces, put_header, with_fronts};
-use crate::port::ring::{self, DEPTH, FrameRing};
+use crate::port::ring::{self, DEPTH, FrameRing, RingFile};
 use crate::port::{TxDesc, TxOutcome, VNET_HEADER_LEN, sys};
 
 const _: () = assert!(DEPTH <= FRONTS);
@@ -14,7 +14,7 @@ const WORTH_A_RING: usize = 2;
 const SHORT: u32 = 16_384;
 /// Sends `frames` in order and says of each what became of it.
 pub(super) fn send(
-    fd: BorrowedFd<'_>,
+    file: &RingFile,
     offload: bool,
     frames: &[TxDesc],
     arena: &mut Arena,
@@ -28,9 +28,10 @@ pub(super) fn send(
             }
             let by_ring = few.len() >= WORTH_A_RING
                 && few.iter().all(|frame| frame.len <= SHORT)
-                && ring::with(|ring| at_once(ring, fd, header, few, arena, fronts, outcomes)).is_some();
+                && ring::with(|ring| at_once(ring, file, header, few, arena, fronts, outcomes)).is_some();
             if !by_ring {
-                outcomes.extend(few.iter().map(|frame| one(fd, header, frame, arena, &mut fronts[0])));
+                outcomes
+                    .extend(few.iter().map(|frame| one(file.as_fd(), header, frame, arena, &mut fronts[0])));
             }
         }
     });
@@ -39,7 +40,7 @@ pub(super) fn send(
 /// All of them by one call.
 fn at_once(
     ring: &mut FrameRing,
-    fd: BorrowedFd<'_>,
+    file: &RingFile,
     header: usize,
     frames: &[TxDesc],
     arena: &Arena,
@@ -53,7 +54,7 @@ fn at_once(
         pieces(frame, header, arena, front, write);
     }
     let results = &mut results[..frames.len()];
-    ring.write_each(fd, &writes[..frames.len()], results);
+    ring.write_each(file, &writes[..frames.len()], results);
     outcomes.extend(results.iter().map(|&result| outcome(result > 0)));
 }
 

@@ -1,6 +1,5 @@
 //! The program by which the kernel chooses the queue of a TAP, and what else a TAP with a queue per priority needs.
 
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
 use dcbridge_scheduler::Priority;
@@ -10,6 +9,7 @@ use super::{ByPriority, TapOptions};
 use crate::edge::bpf::Kind;
 use crate::edge::steer::{self, SteerSpec};
 use crate::edge::{Cookie, HostEdge, Wanted};
+use crate::port::ring::RingFile;
 use crate::port::sys;
 
 /// A program that is loaded and waits for the interface.
@@ -36,7 +36,7 @@ impl Steering {
     }
 
     /// Steers.
-    pub(super) fn begin(&self, queue: &File) -> Result<(), String> {
+    pub(super) fn begin(&self, queue: &RingFile) -> Result<(), String> {
         sys::set_steering(queue.as_fd(), Some(self.program.as_fd()))
             .map_err(|e| format!("takes no steering program ({e}; it needs Linux 4.16)"))
     }
@@ -44,7 +44,7 @@ impl Steering {
     /// Steers, and sets up the host's side. To be called when everything else is as it is to be.
     pub(super) fn edge(
         self,
-        queue: &File,
+        queue: &RingFile,
         options: &TapOptions,
         wanted: &ByPriority,
         created: bool,

@@ -9,14 +9,17 @@
 //!
 //! What must not enter: what a frame is, and anything that stays under way.
 
+mod files;
+
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
 
-use io_uring::{IoUring, opcode, squeue, types};
+use io_uring::{IoUring, opcode, squeue};
 use nix::errno::Errno;
 
 use super::pieces::Pieces;
+pub use files::RingFile;
+use files::{Files, PLACES, Target};
 
 /// Reads or writes that go at once.
 pub const DEPTH: usize = 64;
@@ -28,6 +31,8 @@ thread_local! {
 /// A ring for frames.
 pub(super) struct FrameRing {
     ring: IoUring,
+    /// Places for files; `None`: the kernel looks up each file for each frame.
+    files: Option<Files>,
 }
 
 /// Gives the calling thread a ring.
@@ -66,8 +71,17 @@ pub(super) fn with<T>(work: impl FnOnce(&mut FrameRing) -> T) -> Option<T> {
     RING.with_borrow_mut(|ring| ring.as_mut().map(work))
 }
 
+/// Like `with`, also while the thread ends or the ring is in use: then there is nothing to be done.
+fn of_this_thread(work: impl FnOnce(&mut FrameRing)) {
+    let _ = RING.try_with(|ring| ring.try_borrow_mut().map(|mut ring| ring.as_mut().map(work)));
+}
+
 impl FrameRing {
     fn new() -> io::Result<FrameRing> {
+        FrameRing::with_places(PLACES)
+    }
+
+    fn with_places(places: u32) -> io::Result<FrameRing> {
         // Completions are only wanted inside the call, by the one thread there is.
         let mut ring = IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(DEPTH as u32)?;
         // It may be allowed to make one and not to use it.
@@ -76,16 +90,18 @@ impl FrameRing {
         pushed.map_err(|_| io::ErrorKind::OutOfMemory)?;
         ring.submit_and_wait(1)?;
         ring.completion().for_each(drop);
-        Ok(FrameRing { ring })
+        let files = Files::new(&mut ring, places);
+        Ok(FrameRing { ring, files })
     }
 
-    /// Writes each of `writes` to `fd`, in order. `results` says what each came to: bytes, or a negative error number.
+    /// Writes each of `writes` to `file`, in order. `results` says what each came to: bytes, or a negative error number.
     /// There are at most `DEPTH`, and as many of both.
-    pub(super) fn write_each(&mut self, fd: BorrowedFd<'_>, writes: &[Pieces<'_>], results: &mut [i32]) {
+    pub(super) fn write_each(&mut self, file: &RingFile, writes: &[Pieces<'_>], results: &mut [i32]) {
         results.fill(-libc::EIO);
+        let target = self.target(file);
         let mut under_way = 0;
         for (n, pieces) in writes.iter().take(results.len()).enumerate() {
-            let entry = write(fd, pieces).user_data(n as u64);
+            let entry = write(target, pieces).user_data(n as u64);
             // SAFETY: the bytes and the pieces are borrowed for this call, which does not return before the kernel has
             // said that it is done with them.
             if unsafe { self.ring.submission().push(&entry) }.is_err() {
@@ -96,15 +112,16 @@ impl FrameRing {
         self.finish(under_way, results);
     }
 
-    /// Reads from `fd` into each of `places`, in order, without waiting. `results` says what each came to: bytes, or a
+    /// Reads from `file` into each of `places`, in order, without waiting. `results` says what each came to: bytes, or a
     /// negative error number. There are at most `DEPTH`, and as many of both.
-    pub(super) fn read_each(&mut self, fd: BorrowedFd<'_>, places: &mut [&mut [u8]], results: &mut [i32]) {
+    pub(super) fn read_each(&mut self, file: &RingFile, places: &mut [&mut [u8]], results: &mut [i32]) {
         results.fill(-libc::EIO);
+        let target = self.target(file);
         let mut under_way = 0;
         for (n, place) in places.iter_mut().take(results.len()).enumerate() {
             // A descriptor that does not wait by itself would be waited for here.
-            let read = opcode::Read::new(types::Fd(fd.as_raw_fd()), place.as_mut_ptr(), place.len() as u32);
-            let entry = read.rw_flags(libc::RWF_NOWAIT).build().user_data(n as u64);
+            let read = opcode::Read::new(target.fd(), place.as_mut_ptr(), place.len() as u32);
+            let entry = read.rw_flags(libc::RWF_NOWAIT).build().flags(target.flags()).user_data(n as u64);
             // SAFETY: the bytes are borrowed for this call, which does not return before the kernel has said that it is
             // done with them.
             if unsafe { self.ring.submission().push(&entry) }.is_err() {
@@ -130,42 +147,49 @@ impl FrameRing {
     }
 }
 
-fn write(fd: BorrowedFd<'_>, pieces: &Pieces<'_>) -> squeue::Entry {
-    let fd = types::Fd(fd.as_raw_fd());
-    if pieces[1].is_empty() {
-        opcode::Write::new(fd, pieces[0].as_ptr(), pieces[0].len() as u32).build()
+fn write(target: Target, pieces: &Pieces<'_>) -> squeue::Entry {
+    let entry = if pieces[1].is_empty() {
+        opcode::Write::new(target.fd(), pieces[0].as_ptr(), pieces[0].len() as u32).build()
     } else {
         // An `IoSlice` is an `iovec`.
-        opcode::Writev::new(fd, pieces.as_ptr().cast(), pieces.len() as u32).build()
-    }
+        opcode::Writev::new(target.fd(), pieces.as_ptr().cast(), pieces.len() as u32).build()
+    };
+    entry.flags(target.flags())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::{IoSlice, Read, Write};
-    use std::os::fd::AsFd;
+    use std::os::fd::OwnedFd;
 
     use super::*;
+
+    fn pipe() -> (RingFile, RingFile) {
+        let (reader, writer) = io::pipe().unwrap();
+        let file = |fd: OwnedFd| RingFile::from(File::from(fd));
+        (file(reader.into()), file(writer.into()))
+    }
 
     #[test]
     fn each_write_has_its_own_outcome_and_they_keep_their_order() {
         enable().unwrap();
-        let (mut reader, writer) = io::pipe().unwrap();
+        let (reader, writer) = pipe();
         let texts: Vec<String> = (0..DEPTH).map(|n| format!("<{n}>")).collect();
         let writes: Vec<Pieces<'_>> = texts
             .iter()
             .map(|t| [IoSlice::new(t.as_bytes()), IoSlice::new(if t.len() > 3 { b"!" } else { b"" })])
             .collect();
         let mut results = [0; DEPTH];
-        with(|ring| ring.write_each(writer.as_fd(), &writes, &mut results)).expect("a ring");
+        with(|ring| ring.write_each(&writer, &writes, &mut results)).expect("a ring");
         let expected: Vec<i32> = writes.iter().map(|w| (w[0].len() + w[1].len()) as i32).collect();
         assert_eq!(results[..], expected);
         // What can't be written to says so, each time, and the ring is good for the next call.
-        with(|ring| ring.write_each(reader.as_fd(), &writes[..3], &mut results[..3])).expect("a ring");
+        with(|ring| ring.write_each(&reader, &writes[..3], &mut results[..3])).expect("a ring");
         assert_eq!(results[..3], [-libc::EBADF; 3]);
         drop(writer);
         let mut read = String::new();
-        reader.read_to_string(&mut read).unwrap();
+        File::from(reader).read_to_string(&mut read).unwrap();
         let all: String =
             texts.iter().map(|t| if t.len() > 3 { format!("{t}!") } else { t.clone() }).collect();
         assert_eq!(read, all);
@@ -174,12 +198,13 @@ mod tests {
     #[test]
     fn each_read_has_its_own_outcome_and_none_waits() {
         enable().unwrap();
-        let (reader, mut writer) = io::pipe().unwrap();
+        let (reader, writer) = pipe();
+        let mut writer = File::from(writer);
         writer.write_all(b"abcde").unwrap();
         let mut bytes = [[0; 2]; 4];
         let mut places = bytes.each_mut().map(|place| &mut place[..]);
         let mut results = [0; 4];
-        with(|ring| ring.read_each(reader.as_fd(), &mut places, &mut results)).expect("a ring");
+        with(|ring| ring.read_each(&reader, &mut places, &mut results)).expect("a ring");
         assert_eq!(results, [2, 2, 1, -libc::EAGAIN], "there is a writer, so the end is not reached");
         assert_eq!(bytes, [*b"ab", *b"cd", *b"e\0", [0; 2]]);
     }
