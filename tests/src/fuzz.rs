@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use dcbridge::arena::{Arena, MAX_FRAME};
-use dcbridge::port::{MAX_HEAD, TxDesc, TxOutcome, VnetHeader};
+use dcbridge::port::{MAX_HEAD, TxBatch, TxDesc, TxOutcome, VnetHeader};
 use dcbridge::switch::classify::{Application, Selector};
 use dcbridge::switch::operation::{Classes, Operation};
 use dcbridge::switch::{Attachment, Setting, Switch};
@@ -347,7 +347,7 @@ struct World {
     arena: Arena,
     now: Time,
     offload: [bool; PORTS as usize],
-    descs: Vec<TxDesc>,
+    descs: TxBatch,
     in_flight: Vec<(PortId, Grant)>,
     seen: Seen,
 }
@@ -371,7 +371,7 @@ pub fn run(seed: u64, frames: u64) -> Seen {
         arena,
         now: Time::ZERO,
         offload: [true; PORTS as usize],
-        descs: Vec::new(),
+        descs: TxBatch::default(),
         in_flight: Vec::new(),
         seen: Seen::default(),
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dcbridge::arena::Arena;
-use dcbridge::port::{TxDesc, TxOutcome, VnetHeader};
+use dcbridge::port::{TxBatch, TxOutcome, VnetHeader};
 use dcbridge::sim::frames::Spec;
 use dcbridge::switch::crew::Crew;
 use dcbridge::switch::{Attachment, Setting, Switch};
@@ -97,7 +97,7 @@ pub struct SwitchLoad {
     frames: Vec<Vec<u8>>,
     next: usize,
     now: Time,
-    descs: Vec<TxDesc>,
+    descs: TxBatch,
 }
 
 impl SwitchLoad {
@@ -133,7 +133,7 @@ impl SwitchLoad {
                 Spec { from: 0, to: Some(1), dscp: priority << 3, len, ..Spec::default() }.udp(1).bytes
             })
             .collect();
-        let (members, descs) = (members.collect(), Vec::with_capacity(8));
+        let (members, descs) = (members.collect(), TxBatch::with_capacity(8));
         let mut load = SwitchLoad { members, crew, frames, next: 0, now: Time::ZERO, descs };
         for port in (0..4).map(PortId) {
             let (switch, arena) = load.owner(port);

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use dcbridge::arena::Arena;
-use dcbridge::port::{TxDesc, TxOutcome, VnetHeader};
+use dcbridge::port::{TxBatch, TxOutcome, VnetHeader};
 use dcbridge::sim::frames::Spec;
 use dcbridge::switch::{Attachment, Setting, Switch};
 use dcbridge_scheduler::{PortId, Time};
@@ -81,7 +81,7 @@ pub struct WideLoad {
     frame: Vec<u8>,
     now: Time,
     state: u64,
-    descs: Vec<TxDesc>,
+    descs: TxBatch,
 }
 
 impl WideLoad {
@@ -98,7 +98,7 @@ impl WideLoad {
             switch.set_link(port, true, &mut arena, Time::ZERO);
         }
         let frame = Spec { tag: Some((2, 0)), len: 60, ..Spec::default() }.udp(1).bytes;
-        let descs = Vec::with_capacity(8);
+        let descs = TxBatch::with_capacity(8);
         let mut load = WideLoad { extent, switch, arena, frame, now: Time::ZERO, state: 1, descs };
         for station in 0..extent.addresses {
             // To itself: learned, and flooded nowhere.

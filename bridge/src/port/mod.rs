@@ -12,6 +12,7 @@ use dcbridge_scheduler::{FrameId, Priority};
 
 use crate::arena::Arena;
 
+mod batch;
 mod error;
 mod interface;
 pub mod memory;
@@ -24,6 +25,7 @@ mod sys;
 pub mod tap;
 pub mod veth;
 
+pub use batch::TxBatch;
 pub use error::OpenError;
 pub use open::{OpenContext, Opened, open};
 
@@ -100,6 +102,7 @@ pub const MAX_HEAD: usize = 160;
 
 /// A frame to send: `head`, then `body[off..off + len]`.
 #[derive(Clone, Debug)]
+#[repr(align(64))] // All but the head lies in one cache line.
 pub struct TxDesc {
     /// Rewritten headers; empty when the body is sent as it is.
     pub head: [u8; MAX_HEAD],

@@ -24,7 +24,7 @@ use dcbridge_config::Config;
 use dcbridge_scheduler::{Grant, PortId, Rate, Time};
 
 use crate::arena::Arena;
-use crate::port::{TxDesc, TxOutcome, VnetHeader};
+use crate::port::{TxBatch, TxDesc, TxOutcome, VnetHeader};
 use crate::switch::crew::Crew;
 use crate::switch::forward::PortSet;
 use crate::switch::{Attachment, Finding, Gate, Setting, Switch};
@@ -132,7 +132,7 @@ pub struct Sim {
     events: BinaryHeap<Reverse<Entry>>,
     made: u64,
     /// Reused.
-    descs: Vec<TxDesc>,
+    descs: TxBatch,
 }
 
 impl Node {
@@ -410,14 +410,14 @@ impl Sim {
             let Some(grant) = member.switch.poll(port, &mut member.arena, self.now, &mut self.descs) else {
                 break;
             };
-            let Some(desc) = self.descs.pop() else { break };
+            let Some(desc) = self.descs.first() else { break };
             let duration = node.rates[port.index()].map_or(Time::ZERO, |r| r.time_of(u64::from(grant.wire)));
             let sent = self.now + duration;
             node.busy[port.index()] = sent;
             if let End::Meter(meter) = &mut node.ends[port.index()] {
-                meter(sent, &desc, &member.arena);
+                meter(sent, desc, &member.arena);
             } else {
-                let packet = packet(&member.arena, &desc);
+                let packet = packet(&member.arena, desc);
                 self.deliver(at, sent, packet);
             }
             self.at(sent, Event::Settle(at, grant));

@@ -6,17 +6,19 @@ use super::Switch;
 use super::books::Reason;
 use super::rewrite;
 use crate::arena::Arena;
-use crate::port::{TxDesc, TxOutcome};
+use crate::port::{TxBatch, TxOutcome};
 use crate::state::Count;
 
 impl Switch {
-    /// The next piece for `port`, if something may go now. It is pushed to `out`, and has to be answered by `settle`.
+    /// The next piece for `port`, if something may go now. It is added to `out`, and has to be answered by `settle`.
+    #[allow(clippy::inline_always)] // A grant that is read as soon as it is written has to wait for the cache.
+    #[inline(always)]
     pub fn poll(
         &mut self,
         port: PortId,
         arena: &mut Arena,
         now: Time,
-        out: &mut Vec<TxDesc>,
+        out: &mut TxBatch,
     ) -> Option<Grant> {
         self.drop_stale(port, arena, now);
         loop {
@@ -24,11 +26,11 @@ impl Switch {
             let frame = &self.frames[grant.id.index()];
             let action = self.forwarding.vlans(port).egress(frame.vid, frame.tag);
             let egress = &self.egress[port.index()];
-            match rewrite::rewrite(arena.bytes(grant.id), arena.vnet(grant.id), frame, &grant, egress, action)
-            {
-                Ok(desc) => {
+            let (bytes, vnet) = (arena.bytes(grant.id), arena.vnet(grant.id));
+            match rewrite::rewrite(bytes, vnet, frame, &grant, egress, action, out.next_place()) {
+                Ok(()) => {
                     self.books[port.index()].in_flight.add(piece(&grant));
-                    out.push(desc);
+                    out.keep_next();
                     return Some(grant);
                 }
                 Err(reason) => self.lose(port, &grant, reason, arena),

@@ -122,12 +122,12 @@ pub fn growth(action: TagAction, tag: Option<Tag>) -> i32 {
 struct Rewritten<'a> {
     bytes: &'a [u8],
     frame: &'a Remembered,
-    desc: TxDesc,
+    desc: &'a mut TxDesc,
     /// How far headers moved.
     shift: isize,
 }
 
-/// What a granted piece looks like on the wire.
+/// What a granted piece looks like on the wire: all of `desc`.
 ///
 /// # Errors
 /// `CannotRewrite` when the headers that have to change don't fit into a head.
@@ -138,7 +138,8 @@ pub fn rewrite(
     grant: &Grant,
     egress: &Egress,
     action: TagAction,
-) -> Result<TxDesc, Reason> {
+    desc: &mut TxDesc,
+) -> Result<(), Reason> {
     let tag = egress.tag(action, frame, grant.priority);
     let dscp = egress.dscp(frame, grant.priority);
     let piece = frame.headers > 0 && (grant.from > 0 || !grant.last);
@@ -146,7 +147,8 @@ pub fn rewrite(
     if tag == NewTag::Keep && dscp.is_none() && !piece && !finish {
         // Without offloads a port is told nothing about them.
         let told = if egress.offload { vnet } else { VnetHeader::default() };
-        return Ok(whole(grant.id, bytes.len(), told));
+        whole(desc, grant.id, bytes.len(), told);
+        return Ok(());
     }
     let old_tag = if frame.tag.is_some() { TAG } else { 0 };
     let copied = if piece || (finish && frame.headers > 0) {
@@ -157,7 +159,8 @@ pub fn rewrite(
         let ip = if dscp.is_some() { usize::from(frame.l4) } else { 0 };
         checksum.max(ip).max(ADDRESSES + old_tag)
     };
-    let mut out = Rewritten { bytes, frame, desc: whole(grant.id, bytes.len(), vnet), shift: 0 };
+    whole(desc, grant.id, bytes.len(), vnet);
+    let mut out = Rewritten { bytes, frame, desc, shift: 0 };
     out.begin(tag, old_tag, copied)?;
     if let Some(dscp) = dscp {
         out.set_dscp(dscp);
@@ -174,12 +177,13 @@ pub fn rewrite(
     if !egress.offload {
         out.desc.vnet = VnetHeader::default();
     }
-    Ok(out.desc)
+    Ok(())
 }
 
 /// A frame as it came.
-fn whole(id: FrameId, len: usize, vnet: VnetHeader) -> TxDesc {
-    TxDesc { head: [0; MAX_HEAD], head_len: 0, body: id, off: 0, len: len as u32, vnet }
+fn whole(desc: &mut TxDesc, id: FrameId, len: usize, vnet: VnetHeader) {
+    let TxDesc { head: _, head_len, body, off, len: all, vnet: told } = desc;
+    (*head_len, *body, *off, *all, *told) = (0, id, 0, len as u32, vnet);
 }
 
 impl Rewritten<'_> {

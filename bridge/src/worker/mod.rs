@@ -47,7 +47,7 @@ use nix::sys::eventfd::EventFd;
 use tokio::sync::mpsc;
 
 use crate::arena::{Arena, CELL};
-use crate::port::{Interest, Port, RxFrame, TxDesc, TxOutcome, ring};
+use crate::port::{Interest, Port, RxFrame, TxBatch, TxOutcome, ring};
 use crate::switch::Switch;
 use crate::switch::forward::PortSet;
 pub use commands::{Command, Event};
@@ -169,7 +169,7 @@ pub struct Worker {
     /// One clone for each LLDP frame that the control side has not looked at yet.
     handed_over: Arc<()>,
     received: Vec<RxFrame>,
-    descs: Vec<TxDesc>,
+    descs: TxBatch,
     grants: Vec<Grant>,
     outcomes: Vec<TxOutcome>,
 }
@@ -258,7 +258,7 @@ impl Worker {
             leaving: false,
             handed_over: Arc::default(),
             received: Vec::with_capacity(RX_CALL_SHORT),
-            descs: Vec::with_capacity(TX_BATCH),
+            descs: TxBatch::with_capacity(TX_BATCH),
             grants: Vec::with_capacity(TX_BATCH),
             outcomes: Vec::with_capacity(TX_BATCH),
         })
