@@ -13,13 +13,7 @@ impl Switch {
     /// The next piece for `port`, if something may go now. It is added to `out`, and has to be answered by `settle`.
     #[allow(clippy::inline_always)] // A grant that is read as soon as it is written has to wait for the cache.
     #[inline(always)]
-    pub fn poll(
-        &mut self,
-        port: PortId,
-        arena: &mut Arena,
-        now: Time,
-        out: &mut TxBatch,
-    ) -> Option<Grant> {
+    pub fn poll(&mut self, port: PortId, arena: &mut Arena, now: Time, out: &mut TxBatch) -> Option<Grant> {
         self.drop_stale(port, arena, now);
         loop {
             let grant = self.scheduler.poll(port, now)?;

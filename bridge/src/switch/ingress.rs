@@ -24,32 +24,44 @@ struct Route {
 impl Switch {
     /// A frame received by queue `queue` of a port. It is owned by the switch from here on.
     pub fn rx(&mut self, port: PortId, queue: u8, id: FrameId, arena: &mut Arena, now: Time) {
-        let bytes = arena.bytes(id);
-        let frame = match parse::parse(bytes, &arena.vnet(id)) {
-            Ok(frame) => frame,
+        let queued = match parse::parse(arena.bytes(id), &arena.vnet(id)) {
+            Ok(frame) => self.take(port, queue, id, &frame, now),
             Err(reason) => {
-                let count = unit(1, bytes.len() as u64);
-                self.received(port, count, u64::from(wire_bytes(bytes.len() as u32)));
-                return self.drop_in(port, id, reason, count, arena);
+                let len = arena.bytes(id).len() as u32;
+                let count = unit(1, len.into());
+                self.received(port, count, wire_bytes(len).into());
+                self.books[port.index()].dropped_in(reason, count);
+                false
             }
         };
+        if !queued {
+            arena.free(id);
+        }
+        self.take_gates();
+    }
+
+    /// `false`: nobody needs the frame any more.
+    #[allow(clippy::inline_always)] // What the frame is was just found out, and is still in registers.
+    #[inline(always)]
+    fn take(&mut self, port: PortId, queue: u8, id: FrameId, frame: &Frame, now: Time) -> bool {
         let count = unit(u32::from(frame.shape.segs), frame.shape.bytes(0, frame.shape.segs));
         self.received(port, count, frame.shape.wire(0, frame.shape.segs));
-        if let Some(control) = control::inspect(&frame)
-            && let Some(verdict) = self.control(port, control, bytes, now)
+        if let Some(control) = control::inspect(frame)
+            && let Some(verdict) = self.control(port, control, frame.bytes, now)
         {
+            let books = &mut self.books[port.index()];
             match verdict {
-                Ok(()) => {
-                    self.books[port.index()].consumed.add(count);
-                    arena.free(id);
-                }
-                Err(reason) => self.drop_in(port, id, reason, count, arena),
+                Ok(()) => books.consumed.add(count),
+                Err(reason) => books.dropped_in(reason, count),
             }
-            return;
+            return false;
         }
-        match self.route(port, queue, &frame, now) {
-            Ok(route) => self.admit(port, id, &frame, &route, count, arena, now),
-            Err(reason) => self.drop_in(port, id, reason, count, arena),
+        match self.route(port, queue, frame, now) {
+            Ok(route) => self.admit(port, id, frame, &route, count, now),
+            Err(reason) => {
+                self.books[port.index()].dropped_in(reason, count);
+                false
+            }
         }
     }
 
@@ -113,8 +125,7 @@ impl Switch {
         Ok(Route { vid, class, to })
     }
 
-    /// Queues a frame at all its egress ports.
-    #[allow(clippy::too_many_arguments)]
+    /// Queues a frame at all its egress ports; `false` when none took it.
     fn admit(
         &mut self,
         port: PortId,
@@ -122,9 +133,8 @@ impl Switch {
         frame: &Frame,
         route: &Route,
         count: Count,
-        arena: &mut Arena,
         now: Time,
-    ) {
+    ) -> bool {
         self.frames[id.index()] = Remembered::new(frame, route.vid);
         self.books[port.index()].priorities[route.class.priority.index()].rx.add(count);
         self.lossless_came |= self.lossless[port.index()] & 1 << route.class.arrival.get() != 0;
@@ -133,17 +143,13 @@ impl Switch {
             ingress: port,
             arrival: route.class.arrival,
             priority: route.class.priority,
-            cells: arena::cells(frame.len as usize) as u16,
+            cells: arena::cells(frame.bytes.len()) as u16,
             shape: frame.shape,
         };
-        let queued = match route.to {
+        match route.to {
             Destination::One(to) => self.enqueue(&meta, frame, route.vid, to, count, now),
             Destination::Flood(set) => self.enqueue_all(&meta, frame, route.vid, set, count, now),
-        };
-        if !queued {
-            arena.free(id);
         }
-        self.take_gates();
     }
 
     /// Offers a copy to each port of `set`; `false` when none was taken.
@@ -167,6 +173,8 @@ impl Switch {
     }
 
     /// Offers a copy to one port; `false` when it was not taken.
+    #[allow(clippy::inline_always)] // What it is told was just put together.
+    #[inline(always)]
     fn enqueue(&mut self, meta: &Meta, frame: &Frame, vid: u16, to: PortId, count: Count, now: Time) -> bool {
         let action = self.forwarding.vlans(to).egress(vid, frame.tag);
         let refused = if frame.l3_len() > u32::from(self.facts[to.index()].mtu) {
@@ -193,11 +201,6 @@ impl Switch {
             Some(reason) => self.books[to.index()].dropped_out(reason, meta.priority, count),
         }
         refused.is_none()
-    }
-
-    fn drop_in(&mut self, port: PortId, id: FrameId, reason: Reason, count: Count, arena: &mut Arena) {
-        self.books[port.index()].dropped_in(reason, count);
-        arena.free(id);
     }
 
     /// Frames that a device gave and that could not be kept.

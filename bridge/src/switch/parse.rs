@@ -40,10 +40,6 @@ pub struct Tag {
 pub struct Ip {
     /// IPv6, else IPv4.
     pub v6: bool,
-    /// Source; IPv4 in the low 32 bits.
-    pub src: u128,
-    /// Destination.
-    pub dst: u128,
     /// Protocol behind extension headers.
     pub protocol: u8,
     /// Differentiated services code point.
@@ -56,7 +52,9 @@ pub struct Ip {
 
 /// A frame, understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame {
+pub struct Frame<'a> {
+    /// All of it, as received: of a superframe, with its headers once.
+    pub bytes: &'a [u8],
     /// Destination.
     pub dst: [u8; 6],
     /// Source.
@@ -69,15 +67,26 @@ pub struct Frame {
     pub l3: u16,
     /// The IP header, if there is a whole one.
     pub ip: Option<Ip>,
-    /// Bytes as received: of a superframe, with its headers once.
-    pub len: u32,
     /// Segments.
     pub shape: Shape,
     /// Bytes of all headers that each segment repeats; 0 for plain frames.
     pub segment_headers: u16,
 }
 
-impl Frame {
+impl Frame<'_> {
+    /// Source and destination of the IP header, if there is one; IPv4 in the low 32 bits.
+    pub fn ip_addresses(&self) -> Option<(u128, u128)> {
+        let header = self.bytes.get(usize::from(self.l3)..)?;
+        if self.ip?.v6 {
+            let (src, behind) = header.get(8..)?.split_first_chunk()?;
+            Some((u128::from_be_bytes(*src), u128::from_be_bytes(*behind.first_chunk()?)))
+        } else {
+            let (src, behind) = header.get(12..)?.split_first_chunk()?;
+            let (src, dst) = (u32::from_be_bytes(*src), u32::from_be_bytes(*behind.first_chunk()?));
+            Some((src.into(), dst.into()))
+        }
+    }
+
     /// Length of the longest segment behind its Ethernet header and outer tag: what an MTU limits.
     pub fn l3_len(&self) -> u32 {
         let l2 = ETHERNET + if self.tag.is_some() { TAG } else { 0 };
@@ -91,29 +100,28 @@ impl Frame {
 /// Why it can't be a frame.
 #[allow(clippy::inline_always)] // What it answers is large: to hand it on costs a third of finding it out.
 #[inline(always)]
-pub fn parse(bytes: &[u8], vnet: &VnetHeader) -> Result<Frame, Reason> {
+pub fn parse<'a>(bytes: &'a [u8], vnet: &VnetHeader) -> Result<Frame<'a>, Reason> {
     let Some((&dst, behind)) = bytes.split_first_chunk::<6>() else { return Err(Reason::Runt) };
     let Some((&src, behind)) = behind.split_first_chunk::<6>() else { return Err(Reason::Runt) };
     let Some(&outer) = behind.first_chunk::<2>() else { return Err(Reason::Runt) };
     let mut ethertype = u16::from_be_bytes(outer);
     let mut l3 = ETHERNET;
     let mut tag = None;
-    // The outer tag is ours; behind it up to three more are skipped, to see what is carried.
-    for depth in 0..4 {
-        let c_tag = ethertype == C_TAG;
-        if !c_tag && ethertype != S_TAG && ethertype != OLD_S_TAG {
-            break;
-        }
-        let Ok(vlan) = SingleVlanHeaderSlice::from_slice(&bytes[l3..]) else { break };
-        if depth == 0 && c_tag {
-            tag = Some(Tag {
-                pcp: vlan.priority_code_point().value(),
-                dei: vlan.drop_eligible_indicator(),
-                vid: vlan.vlan_identifier().value(),
-            });
-        }
+    let mut more_tags = 4;
+    if ethertype == C_TAG
+        && let Ok(vlan) = SingleVlanHeaderSlice::from_slice(&bytes[l3..])
+    {
+        tag = Some(Tag {
+            pcp: vlan.priority_code_point().value(),
+            dei: vlan.drop_eligible_indicator(),
+            vid: vlan.vlan_identifier().value(),
+        });
         ethertype = vlan.ether_type().0;
         l3 += TAG;
+        more_tags -= 1;
+    }
+    if is_tag(ethertype) {
+        (ethertype, l3) = skip_tags(bytes, ethertype, l3, more_tags);
     }
     let ip = match ethertype {
         0x0800 => ipv4(bytes, l3),
@@ -125,9 +133,28 @@ pub fn parse(bytes: &[u8], vnet: &VnetHeader) -> Result<Frame, Reason> {
     let (shape, segment_headers) = if plain {
         (Shape::frame(len), 0)
     } else {
-        check_offload(ip.as_ref(), bytes, vnet).ok_or(Reason::BadOffload)?
+        check_offload(ip, bytes, vnet).ok_or(Reason::BadOffload)?
     };
-    Ok(Frame { dst, src, tag, ethertype, l3: l3 as u16, ip, len, shape, segment_headers })
+    Ok(Frame { bytes, dst, src, tag, ethertype, l3: l3 as u16, ip, shape, segment_headers })
+}
+
+fn is_tag(ethertype: u16) -> bool {
+    matches!(ethertype, C_TAG | S_TAG | OLD_S_TAG)
+}
+
+/// The outer C-VLAN tag is ours; others are passed over, to see what is carried: the ethertype behind `most` of them at most,
+/// and where it ends.
+#[inline(never)]
+fn skip_tags(bytes: &[u8], mut ethertype: u16, mut l3: usize, most: usize) -> (u16, usize) {
+    for _ in 0..most {
+        if !is_tag(ethertype) {
+            break;
+        }
+        let Ok(vlan) = SingleVlanHeaderSlice::from_slice(&bytes[l3..]) else { break };
+        ethertype = vlan.ether_type().0;
+        l3 += TAG;
+    }
+    (ethertype, l3)
 }
 
 fn ipv4(bytes: &[u8], l3: usize) -> Option<Ip> {
@@ -137,8 +164,6 @@ fn ipv4(bytes: &[u8], l3: usize) -> Option<Ip> {
     let first = header.fragments_offset().value() == 0;
     Some(Ip {
         v6: false,
-        src: u128::from(u32::from_be_bytes(header.source())),
-        dst: u128::from(u32::from_be_bytes(header.destination())),
         protocol,
         dscp: header.dcp().value(),
         ports: if first { ports(protocol, &bytes[l4..]) } else { None },
@@ -146,29 +171,32 @@ fn ipv4(bytes: &[u8], l3: usize) -> Option<Ip> {
     })
 }
 
-#[inline(never)]
+#[inline]
 fn ipv6(bytes: &[u8], l3: usize) -> Option<Ip> {
     let header = Ipv6HeaderSlice::from_slice(&bytes[l3..]).ok()?;
-    let behind = &bytes[l3 + header.slice().len()..];
+    let behind = l3 + header.slice().len();
     let next = header.next_header();
-    let (extensions, protocol, payload) = if is_extension(next) {
-        match Ipv6ExtensionsSlice::from_slice(next, behind) {
-            Ok((extensions, protocol, payload)) => (Some(extensions), protocol, payload),
-            Err(_) => (None, next, &[][..]),
-        }
-    } else {
-        (None, next, behind)
-    };
-    let fragment = extensions.as_ref().is_some_and(Ipv6ExtensionsSlice::is_fragmenting_payload);
+    let (protocol, l4, fragment) =
+        if is_extension(next) { behind_extensions(bytes, behind, next) } else { (next, behind, false) };
     Some(Ip {
         v6: true,
-        src: u128::from_be_bytes(header.source()),
-        dst: u128::from_be_bytes(header.destination()),
         protocol: protocol.0,
         dscp: header.dscp().value(),
-        ports: if fragment { None } else { ports(protocol.0, payload) },
-        l4: (bytes.len() - payload.len()) as u16,
+        ports: if fragment { None } else { ports(protocol.0, &bytes[l4..]) },
+        l4: l4 as u16,
     })
+}
+
+/// The protocol behind the extension headers that begin at `at`, where its header begins, and whether the packet is a
+/// fragment. Of extensions that are not whole there is nothing behind.
+#[inline(never)]
+fn behind_extensions(bytes: &[u8], at: usize, first: IpNumber) -> (IpNumber, usize, bool) {
+    match Ipv6ExtensionsSlice::from_slice(first, &bytes[at..]) {
+        Ok((extensions, protocol, payload)) => {
+            (protocol, bytes.len() - payload.len(), extensions.is_fragmenting_payload())
+        }
+        Err(_) => (first, bytes.len(), false),
+    }
 }
 
 fn is_extension(next: IpNumber) -> bool {
@@ -187,7 +215,7 @@ fn ports(protocol: u8, l4: &[u8]) -> Option<(u16, u16)> {
 /// Checks the offload header against the frame and answers the segments and the bytes of headers that each of them repeats.
 /// `None`: they contradict.
 #[inline(never)]
-fn check_offload(ip: Option<&Ip>, bytes: &[u8], vnet: &VnetHeader) -> Option<(Shape, u16)> {
+fn check_offload(ip: Option<Ip>, bytes: &[u8], vnet: &VnetHeader) -> Option<(Shape, u16)> {
     if vnet.flags & NEEDS_CSUM != 0 {
         let start = usize::from(vnet.csum_start);
         let field = start + usize::from(vnet.csum_offset);

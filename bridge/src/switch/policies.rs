@@ -67,16 +67,12 @@ impl Rule {
             && c.vlan.is_none_or(|v| v == vid)
             && c.pcp.is_none_or(|pcp| frame.tag.is_some_and(|t| t.pcp == pcp))
             && c.ethertype.is_none_or(|e| e == frame.ethertype)
-            && (!self.asks_ip() || frame.ip.as_ref().is_some_and(|ip| self.matches_ip(ip)))
+            && (!self.asks_ip() || frame.ip.as_ref().is_some_and(|ip| self.matches_ip(frame, ip)))
     }
 
     fn asks_ip(&self) -> bool {
         let c = &self.condition;
-        c.dscp.is_some()
-            || !c.protocols.is_empty()
-            || self.src_ip.is_some()
-            || self.dst_ip.is_some()
-            || self.asks_ports()
+        c.dscp.is_some() || !c.protocols.is_empty() || self.asks_addresses() || self.asks_ports()
     }
 
     fn asks_ports(&self) -> bool {
@@ -84,13 +80,21 @@ impl Rule {
         c.src_port.is_some() || c.dst_port.is_some() || c.either_port.is_some()
     }
 
-    fn matches_ip(&self, ip: &Ip) -> bool {
+    fn matches_ip(&self, frame: &Frame, ip: &Ip) -> bool {
         let c = &self.condition;
         c.dscp.is_none_or(|d| d == ip.dscp)
             && (c.protocols.is_empty() || c.protocols.contains(&ip.protocol))
-            && self.src_ip.is_none_or(|p| p.contains(ip.v6, ip.src))
-            && self.dst_ip.is_none_or(|p| p.contains(ip.v6, ip.dst))
+            && (!self.asks_addresses()
+                || frame.ip_addresses().is_some_and(|both| self.matches_addresses(ip.v6, both)))
             && (!self.asks_ports() || ip.ports.is_some_and(|(src, dst)| self.matches_ports(src, dst)))
+    }
+
+    fn asks_addresses(&self) -> bool {
+        self.src_ip.is_some() || self.dst_ip.is_some()
+    }
+
+    fn matches_addresses(&self, v6: bool, (src, dst): (u128, u128)) -> bool {
+        self.src_ip.is_none_or(|p| p.contains(v6, src)) && self.dst_ip.is_none_or(|p| p.contains(v6, dst))
     }
 
     fn matches_ports(&self, src: u16, dst: u16) -> bool {
@@ -174,9 +178,9 @@ impl Probe {
     /// The values of this kind that a frame has: one, two where either port counts, or none.
     fn of(self, frame: &Frame, vid: u16) -> [Option<Key>; 2] {
         let ip = frame.ip.as_ref();
-        let prefix = |addr: fn(&Ip) -> u128| {
-            let ip = ip.filter(|ip| ip.v6 == self.v6)?;
-            Some(Key::prefix(self.kind, Prefix::of(self.v6, addr(ip), self.len)))
+        let prefix = |pick: fn((u128, u128)) -> u128| {
+            let addresses = ip.filter(|ip| ip.v6 == self.v6).and_then(|_| frame.ip_addresses())?;
+            Some(Key::prefix(self.kind, Prefix::of(self.v6, pick(addresses), self.len)))
         };
         let port = |pick: fn((u16, u16)) -> u16| {
             let ports = ip.and_then(|ip| ip.ports)?;
@@ -185,8 +189,8 @@ impl Probe {
         match self.kind {
             Kind::SrcMac => [Some(Key::mac(self.kind, frame.src)), None],
             Kind::DstMac => [Some(Key::mac(self.kind, frame.dst)), None],
-            Kind::SrcIp => [prefix(|ip| ip.src), None],
-            Kind::DstIp => [prefix(|ip| ip.dst), None],
+            Kind::SrcIp => [prefix(|(src, _)| src), None],
+            Kind::DstIp => [prefix(|(_, dst)| dst), None],
             Kind::SrcPort => [port(|(src, _)| src), None],
             Kind::DstPort => [port(|(_, dst)| dst), None],
             Kind::EitherPort => [port(|(src, _)| src), port(|(_, dst)| dst)],
