@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::failed;
 use super::load::frames::Sender;
-use super::pair::Counters;
-use super::scenario::arrived;
+use super::pair::{Count, Counters};
+use super::scenario::arrived_whole;
 use super::switches::Rig;
 use crate::cli::Failure;
 
@@ -26,7 +26,7 @@ pub fn search(rig: &Rig, bytes: u16, span: Duration) -> Result<f64, Failure> {
     let span = (span / 3).max(Duration::from_millis(100));
     // What it lets through when there is far too much is near what it can do; the search may go above.
     let flood = attempt(rig, bytes, None, span, &mut counters)?;
-    arrived(flood.received)?;
+    arrived_whole(flood.received, flood.bytes, bytes)?;
     let most = flood.received as f64 / flood.seconds * 1.25;
     halve(most, |rate| {
         let ran = attempt(rig, bytes, Some(rate), span, &mut counters)?;
@@ -50,6 +50,7 @@ fn halve(most: f64, mut good: impl FnMut(f64) -> Result<Option<f64>, Failure>) -
 struct Attempt {
     tried: u64,
     received: u64,
+    bytes: u64,
     seconds: f64,
 }
 
@@ -67,8 +68,8 @@ fn attempt(
     counters: &mut Counters,
 ) -> Result<Attempt, Failure> {
     let mut received = || {
-        let read = counters.read().map_err(|e| failed("counters can't be read", &e))?;
-        Ok::<_, Failure>(read.received)
+        let read: std::io::Result<Count> = counters.read();
+        read.map_err(|e| failed("counters can't be read", &e))
     };
     let before = received()?;
     let begin = Instant::now();
@@ -82,7 +83,8 @@ fn attempt(
         std::thread::sleep(QUIET);
         (last, now) = (now, received()?);
     }
-    Ok(Attempt { tried, received: now - before, seconds })
+    let (received, bytes) = (now.received - before.received, now.bytes - before.bytes);
+    Ok(Attempt { tried, received, bytes, seconds })
 }
 
 #[cfg(test)]

@@ -40,6 +40,11 @@ impl Pair {
         Ok(Pair { hosts: [Host::new(NAMES[0], 1)?, Host::new(NAMES[1], 2)?], middle, mtu })
     }
 
+    /// Lets the switch run in A's namespace, beside A's interface.
+    pub fn put_switch_beside_a(&mut self) {
+        self.middle = Arc::clone(self.hosts[0].netns());
+    }
+
     /// Paths of the hosts' namespaces, good for other processes while this one lives.
     pub fn paths(&self) -> [String; 2] {
         let path =
@@ -132,6 +137,8 @@ impl Pair {
 pub struct Count {
     /// Frames received.
     pub received: u64,
+    /// Their bytes; some devices count the Ethernet header, some do not.
+    pub bytes: u64,
     /// Frames sent, and those that found the switch's queue full.
     pub offered: u64,
 }
@@ -161,7 +168,11 @@ impl Counters {
 fn count_of(text: &str, interface: &str) -> Option<Count> {
     let line = text.lines().find_map(|l| l.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
     let figures: Vec<u64> = line.split_whitespace().map_while(|n| n.parse().ok()).collect();
-    Some(Count { received: *figures.get(1)?, offered: figures.get(9)? + figures.get(11)? })
+    Some(Count {
+        received: *figures.get(1)?,
+        bytes: *figures.first()?,
+        offered: figures.get(9)? + figures.get(11)?,
+    })
 }
 
 #[cfg(test)]
@@ -172,7 +183,7 @@ mod tests {
     fn counters_are_found_in_the_kernels_table() {
         let text = "Inter-|   Receive\n face |bytes\n    lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n\
                     bench-ab: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\nbench-a:100 20 0 0 0 0 0 0 900 70 0 5 0 0 0 0\n";
-        assert_eq!(count_of(text, "bench-a"), Some(Count { received: 20, offered: 75 }));
+        assert_eq!(count_of(text, "bench-a"), Some(Count { received: 20, bytes: 100, offered: 75 }));
         assert_eq!(count_of(text, "bench"), None);
     }
 }

@@ -13,6 +13,8 @@ use super::process::Idle;
 use super::switches::{Rig, Setup};
 use super::{ets, failed, lossfree};
 use crate::cli::Failure;
+use crate::lab::frames::FCS;
+use crate::switch::parse::ETHERNET;
 
 /// Before anything is read: caches, congestion windows, clocks of processors.
 const WARM_UP: Duration = Duration::from_millis(200);
@@ -251,9 +253,10 @@ fn flood(rig: &Rig, bytes: u16, span: Duration) -> Result<Vec<Option<f64>>, Fail
         let read: std::io::Result<(Count, Count)> = a.read().and_then(|a| Ok((a, b.read()?)));
         read.map_err(|e| failed("counters can't be read", &e))
     })?;
-    let frames = window.after.1.received - window.before.1.received;
+    let (before, after) = (window.before.1, window.after.1);
+    let frames = after.received - before.received;
     let offered = window.after.0.offered - window.before.0.offered;
-    arrived(frames)?;
+    arrived_whole(frames, after.bytes - before.bytes, bytes)?;
     let [cpu, machine] = window.cost(frames as f64 / 1e6);
     let rates = [frames, offered].map(|n| Some(window.rate(n) / 1e3));
     Ok(vec![rates[0], rates[1], cpu, machine, megabytes(rig)])
@@ -290,9 +293,31 @@ pub(super) fn arrived(amount: u64) -> Result<(), Failure> {
     if amount == 0 { Err(Failure("nothing arrived".to_owned())) } else { Ok(()) }
 }
 
+/// Nor has one that shortens frames: `frames` that were sent with `length` bytes (FCS included) have arrived with `bytes`.
+pub(super) fn arrived_whole(frames: u64, bytes: u64, length: u16) -> Result<(), Failure> {
+    arrived(frames)?;
+    // Without FCS, and perhaps without the Ethernet header; a few short packets of the hosts' own may be among them.
+    let (mean, whole) = (bytes as f64 / frames as f64, f64::from(length) - (FCS + ETHERNET) as f64);
+    if mean < 0.95 * whole {
+        return Err(Failure(format!("it cuts frames: {mean:.0} bytes of {length} arrive")));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_switch_that_cuts_frames_has_no_figure() {
+        assert!(arrived_whole(0, 0, 64).is_err());
+        for header in [0, 14] {
+            assert_eq!(arrived_whole(1000, 1000 * (8996 - header), 9000).map_err(|e| e.0), Ok(()));
+            assert_eq!(arrived_whole(1000, 1000 * (60 - header), 64).map_err(|e| e.0), Ok(()));
+        }
+        let cut = arrived_whole(1000, 1000 * 1504, 9000).map_err(|e| e.0);
+        assert_eq!(cut, Err("it cuts frames: 1504 bytes of 9000 arrive".to_owned()));
+    }
 
     #[test]
     fn scenarios_of_a_setup_stand_together_and_names_are_unique() {

@@ -9,10 +9,16 @@ use super::vde::hand_over_when_there;
 use super::{Note, PATIENCE, PAUSE, Rig, Setup, find, tool};
 use crate::cli::Failure;
 
+const DEFAULT_MTU: u16 = 1500;
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 
 /// TAP ports.
 pub(super) fn tap(rig: &mut Rig, setup: &Setup) -> Result<(), Note> {
+    if setup.mtu > DEFAULT_MTU {
+        // It knows the MTU only of interfaces of its own namespace, and cuts what is longer than 1518 bytes that comes by
+        // others.
+        rig.pair.put_switch_beside_a();
+    }
     start(rig, setup, false)?;
     tap_ports(rig, setup)?;
     Ok(())
