@@ -157,11 +157,9 @@ impl HostEdge {
         &self.gates
     }
 
-    /// Frame bytes that may still come behind a gate that is told to close: one bucket, and what an open one passes while
-    /// the change takes as long as it may.
+    /// Frame bytes that may still come behind a gate that is told to close.
     pub fn residual_bytes(&self) -> u32 {
-        let during = u128::from(self.rate) * STALL.as_nanos() / 1_000_000_000;
-        u32::try_from(during).unwrap_or(u32::MAX).saturating_add(MAX_FRAME)
+        residual_at(self.rate)
     }
 
     /// How long a queue may not be found empty before its ring could be half full.
@@ -169,6 +167,18 @@ impl HostEdge {
         let burst = u64::from(MAX_FRAME) / SHORTEST_COUNTED;
         Patience::new((u64::from(self.ring_frames) / 2).saturating_sub(burst).max(1), self.rate)
     }
+}
+
+/// Frame bytes that may still come from the host of a TAP behind a gate that is told to close, if the host can be paused and
+/// its line has so many bits per second (`None`: unlimited).
+pub fn residual_bytes(line_rate: Option<u64>) -> u32 {
+    residual_at(open_rate(line_rate))
+}
+
+/// One bucket, and what an open one of that rate passes while the change takes as long as it may.
+fn residual_at(rate: u64) -> u32 {
+    let during = u128::from(rate) * STALL.as_nanos() / 1_000_000_000;
+    u32::try_from(during).unwrap_or(u32::MAX).saturating_add(MAX_FRAME)
 }
 
 /// What a ring takes before it could be half full.

@@ -26,7 +26,7 @@ mod veth;
 
 pub use clamp::{GSO_MAX, open_rate};
 pub use gates::{Cost, Gates};
-pub use host::{HostEdge, Obstacle, Patience, Wanted};
+pub use host::{HostEdge, Obstacle, Patience, Wanted, residual_bytes};
 pub use journal::{Journal, default_directory, restore_all};
 pub use kick::{Cookie, Kick};
 pub use veth::{VethHost, Wake};

@@ -13,6 +13,7 @@ mod checksum;
 pub mod classify;
 mod control;
 pub mod crew;
+pub mod device;
 mod egress;
 pub mod fdb;
 pub mod flow;

@@ -7,11 +7,11 @@
 //! What must not enter: how it was settled.
 
 use dcbridge_config as config;
-use dcbridge_scheduler::time::WIRE_MIN;
 use dcbridge_scheduler::{ClassTable, GroupConfig, PortId, Priority, QueueLimit, Time, Tsa};
 
 use super::Switch;
 use super::classify::Application;
+use super::device;
 use super::flow::Kind;
 use super::table::{self, cells_of};
 use crate::arena::CELL;
@@ -124,12 +124,9 @@ impl Switch {
         }
     }
 
-    /// Cells of headroom for what may still come from a port's device when its gate closes late, for each lossless group:
-    /// what the device says, as far as half of the buffer's shared part reaches, divided among the ports. More would
-    /// leave nothing for all others.
+    /// Cells of headroom for what may still come from a port's device when its gate closes late, for each lossless group.
     fn device_headroom(&self, port: PortId) -> u32 {
-        let groups = self.pausing(port).count_ones().max(1);
-        self.device_holds(port).min(self.device_room / groups)
+        device::part(self.device_room, self.pausing(port).count_ones(), self.device_holds(port))
     }
 
     /// Cells that may still come, of the shortest frames.
@@ -139,7 +136,7 @@ impl Switch {
             Guarantee::BoundedByHeadroom { residual_bytes }
                 if self.config.ports[port.index()].headroom_bytes.is_none() =>
             {
-                residual_bytes.div_ceil(WIRE_MIN)
+                device::holds(residual_bytes)
             }
             _ => 0,
         }

@@ -12,6 +12,7 @@ use super::arrivals::Arrivals;
 use super::books::PortBooks;
 use super::classify::Classifier;
 use super::crew::{Crew, Member};
+use super::device;
 use super::fdb::Fdb;
 use super::flow::{Flow, FlowConfig, Kind};
 use super::forward::{Forwarding, PortSet};
@@ -110,7 +111,7 @@ impl Switch {
             flow: Flow::new(config.ports.iter().map(flow_config).collect(), setting.identity),
             lldp: Lldp::new(config.ports.iter().map(|p| p.lldp)),
             operations: vec![Operation::default(); config.ports.len()],
-            device_room: device_room(config, crew, number),
+            device_room: device::room(config, crew, number),
             watchdog: config.watchdog.as_ref().map(|w| Watchdog::new(watchdog_config(w), config.ports.len())),
             storms: Vec::new(),
             waiting: PortSet::EMPTY,
@@ -134,15 +135,6 @@ impl Switch {
         self.configure_port(port);
         self.configure_groups(port);
     }
-}
-
-/// Cells that each port of a member may have for its device, beside the headroom of its link.
-fn device_room(config: &config::Config, crew: &Crew, number: usize) -> u32 {
-    let own = config.ports.iter().enumerate().filter(|(n, _)| crew.owner(PortId(*n as u16)) == number);
-    let (ports, taken) = own.fold((0, 0), |(ports, taken), (_, port)| {
-        (ports + 1, taken + cells_of(config::set_apart(config, port)))
-    });
-    crew.share(number).saturating_sub(taken) / 2 / ports.max(1)
 }
 
 fn plain_facts(port: &config::Port) -> PortFacts {

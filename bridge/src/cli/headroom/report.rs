@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use dcbridge_config::{BufferPlan, CELL_BYTES, Config, Port, group_headroom, port_headroom};
+use dcbridge_config::{BufferPlan, CELL_BYTES, Config, Port, PortKind, group_headroom, port_headroom};
 use serde::Serialize;
 
 use crate::cli::table::{Canvas, Cell, Column, Table, Tone};
 use crate::cli::units;
+use crate::edge::residual_bytes;
+use crate::switch::device::{self, DevicePart};
 
 /// Everything there is to say.
 #[derive(Debug, Serialize)]
@@ -51,9 +53,21 @@ struct Group {
     /// As configured; `None`: as calculated.
     configured_bytes: Option<u64>,
     suffices: bool,
+    /// What is added for a host on a TAP that can be paused; `None`: nothing.
+    device: Option<Device>,
     reserved_bytes: u64,
     /// The longest pause that a frame can ask for.
     longest_pause_ns: u64,
+}
+
+/// What a host may still send when its gate closes late.
+#[derive(Debug, Serialize)]
+#[allow(clippy::struct_field_names, reason = "keys of the JSON: each says its unit")]
+struct Device {
+    /// At most, with the shortest frames.
+    wanted_bytes: u64,
+    /// What is taken of the shared part for it.
+    added_bytes: u64,
 }
 
 /// What may still arrive, on the wire.
@@ -66,7 +80,6 @@ struct Parts {
     interfaces_bytes: u64,
     reaction_bytes: u64,
     peer_piece_bytes: u64,
-    residual_bytes: u64,
 }
 
 /// The pool: reserved + headroom + shared = size.
@@ -77,6 +90,8 @@ struct Buffer {
     headroom_bytes: u64,
     /// `None`: the buffer is too small.
     shared_bytes: Option<u64>,
+    /// Of these, what becomes headroom when the TAPs are open.
+    device_bytes: u64,
     size_bytes: u64,
 }
 
@@ -88,8 +103,17 @@ impl Report {
         let all = config.ports.iter().flat_map(|port| lossless.iter().map(move |priority| (port, priority)));
         let (all, unpaused): (Vec<_>, Vec<_>) =
             all.partition(|(port, priority)| port.pausing(lossless).contains(*priority));
-        let groups: Vec<Group> =
-            all.into_iter().filter_map(|(port, priority)| group(config, port, priority)).collect();
+        let devices = device::planned(config, |port| {
+            let tap = matches!(port.kind, PortKind::Tap { .. });
+            tap.then(|| residual_bytes(port.line_rate.map(|rate| rate.0)))
+        });
+        let device = |port: &Port| -> Option<DevicePart> {
+            config.ports.iter().zip(&devices).find(|(p, _)| p.name == port.name).and_then(|(_, part)| *part)
+        };
+        let groups =
+            all.into_iter().filter_map(|(port, priority)| group(config, port, priority, device(port)));
+        let groups: Vec<Group> = groups.collect();
+        let device_bytes = groups.iter().filter_map(|g| g.device.as_ref()).map(|d| d.added_bytes).sum();
         let unpaused = unpaused
             .into_iter()
             .map(|(port, priority)| Unpaused { port: port.name.clone(), priority })
@@ -106,6 +130,7 @@ impl Report {
                 reserved_bytes: plan.reserved_bytes,
                 headroom_bytes: plan.headroom_bytes,
                 shared_bytes: plan.shared_bytes,
+                device_bytes,
                 size_bytes: config.bridge.buffer_bytes,
             },
         }
@@ -122,6 +147,11 @@ impl Report {
         out.push_str(&canvas.paint("What that takes of the buffer", Tone::Strong));
         let _ = write!(out, " (in cells of {CELL_BYTES} bytes, filled by frames of the worst size)\n\n");
         let _ = writeln!(out, "{}", self.verdicts().render(canvas));
+        if self.buffer.device_bytes > 0 {
+            out.push_str(&canvas.paint("What is added for hosts on TAPs", Tone::Strong));
+            out.push_str(" (their gates may close late, and their frames be the shortest)\n\n");
+            let _ = writeln!(out, "{}", self.devices().render(canvas));
+        }
         for Unpaused { port, priority } in &self.unpaused {
             let note = canvas.paint("note", Tone::Warn);
             let _ =
@@ -143,7 +173,6 @@ impl Report {
             Column::right("MAC+PHY").rank(1),
             Column::right("REACTION"),
             Column::right("PEER PIECE"),
-            Column::right("RESIDUAL").rank(2),
             Column::right("SUM"),
         ]);
         for group in &self.groups {
@@ -159,7 +188,6 @@ impl Report {
                 bytes(parts.interfaces_bytes),
                 bytes(parts.reaction_bytes),
                 bytes(parts.peer_piece_bytes),
-                bytes(parts.residual_bytes),
                 bytes(group.in_flight_bytes),
             ]);
         }
@@ -197,6 +225,31 @@ impl Report {
         table
     }
 
+    fn devices(&self) -> Table {
+        let mut table = Table::new([
+            Column::left("PORT").flexible(),
+            Column::right("PRIO"),
+            Column::right("AT MOST"),
+            Column::right("ADDED"),
+            Column::left("").rank(1),
+        ]);
+        for group in &self.groups {
+            let Some(Device { wanted_bytes, added_bytes }) = group.device else { continue };
+            table.row([
+                Cell::from(group.port.as_str()),
+                Cell::from(group.priority.to_string()),
+                Cell::from(units::size(wanted_bytes)),
+                Cell::from(units::size(added_bytes)),
+                if added_bytes < wanted_bytes {
+                    Cell::new("its part of half of what is shared", Tone::Dim)
+                } else {
+                    Cell::new("all of it", Tone::Good)
+                },
+            ]);
+        }
+        table
+    }
+
     fn pool(&self, canvas: Canvas) -> String {
         let buffer = &self.buffer;
         let groups = match self.groups.len() {
@@ -211,6 +264,10 @@ impl Report {
         if let Some(shared) = buffer.shared_bytes {
             let share = units::share(Some(shared as f64 / buffer.size_bytes as f64));
             table.row(row("+ shared", shared, format!("{share} of the buffer, for everyone")));
+            if buffer.device_bytes > 0 {
+                let note = "headroom as soon as the TAPs are open and their hosts can be paused";
+                table.row(row("    of which", buffer.device_bytes, note.to_owned()));
+            }
         } else {
             let missing = buffer.reserved_bytes + buffer.headroom_bytes - buffer.size_bytes;
             let note = Cell::new("write a larger `buffer` under `[bridge]`", Tone::Bad);
@@ -231,7 +288,7 @@ fn verdict(group: &Group) -> Cell {
     }
 }
 
-fn group(config: &Config, port: &Port, priority: u8) -> Option<Group> {
+fn group(config: &Config, port: &Port, priority: u8, device: Option<DevicePart>) -> Option<Group> {
     let calculated = port_headroom(config, port)?;
     let class = config.class_of(priority)?;
     let needed_bytes = u64::from(calculated.cells) * u64::from(CELL_BYTES);
@@ -247,13 +304,13 @@ fn group(config: &Config, port: &Port, priority: u8) -> Option<Group> {
             interfaces_bytes: calculated.interfaces,
             reaction_bytes: calculated.reaction,
             peer_piece_bytes: calculated.peer_piece,
-            residual_bytes: calculated.residual,
         },
         in_flight_bytes: calculated.in_flight(),
         cells: calculated.cells,
         needed_bytes,
         configured_bytes: port.headroom_bytes,
         suffices: group_headroom(config, port) >= needed_bytes,
+        device: device.map(|d| Device { wanted_bytes: d.wanted_bytes, added_bytes: d.bytes }),
         reserved_bytes: class.reserved_bytes,
         longest_pause_ns: port.longest_pause_ns(),
     })

@@ -12,7 +12,7 @@ use crate::port::Guarantee;
 use crate::sim::frames::{Spec, mark};
 use crate::sim::{At, NodeId, Packet, Sim};
 use crate::state::{PriorityState, Snapshot};
-use crate::switch::Attachment;
+use crate::switch::{Attachment, device};
 
 fn us(n: u64) -> Time {
     Time::from_micros(n)
@@ -461,4 +461,14 @@ fn what_a_device_holds_leaves_room_for_others() {
     let enough = state(&sim, at(0), 3).group.headroom_bytes;
     assert!(enough > 100_000 / 84 * 256, "{enough}");
     assert!(snapshot(&sim, node).ports.iter().all(|port| port.guarantee == "bounded by headroom"));
+    // What is planned by the configuration is what they get.
+    let config = config(&[("a", "10Gbit"), ("b", "10Gbit"), ("c", "10Gbit")], "");
+    for residual_bytes in [100_000, 6_250_000] {
+        attach(&mut sim, residual_bytes);
+        let planned = device::planned(&config, |port| (port.name != "c").then_some(residual_bytes));
+        let [Some(part), Some(_), None] = planned[..] else { panic!("{planned:?}") };
+        let has =
+            state(&sim, at(0), 3).group.headroom_bytes - dcbridge_config::lossless_headroom(&config.ports[0]);
+        assert_eq!((part.bytes, part.bytes < part.wanted_bytes), (has, residual_bytes > 100_000));
+    }
 }
