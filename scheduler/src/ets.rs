@@ -23,7 +23,8 @@
 //!
 //! **Quanta.** A class of weight w gets w x U bytes a round, with one U for the port: shares are exact, without
 //! rounding. U is such that the smallest quantum is one cut, so that pieces are not chopped smaller than need be, but
-//! no larger than makes a round of 1 ms at the line rate (weights 1 and 99 would else make rounds of 100 cuts), and
+//! no larger than makes a round of 1 ms at the line rate (weights 1 and 99 would else make rounds of 100 cuts; without a line
+//! rate, at 10 Gbit/s: a processor that is busy with short frames takes 150 ms for 100 cuts), and
 //! at least the longest frame, so that every visit sends something.
 //!
 //! **Emptying and pausing.** A class that empties loses its deficit and its turn. A class that is paused keeps at most
@@ -40,7 +41,7 @@
 use crate::config::{ClassTable, PortConfig, Tsa};
 use crate::drr::Drr;
 use crate::shaper::Shaper;
-use crate::time::{Time, WIRE_OVERHEAD};
+use crate::time::{Rate, Time, WIRE_OVERHEAD};
 
 /// A whole superframe: bytes of a piece where there is no line rate, and the most anywhere. 64 KB are 45 segments of 1448
 /// bytes, each with headers, preamble and gap of its own on the wire: 69 210 bytes, 69 390 with a tag. A larger cut would only make quanta
@@ -50,6 +51,8 @@ pub const LARGEST_CUT: u32 = 69_400;
 /// How long a piece occupies the line at most, unless a single segment does.
 pub const CUT: Time = Time::from_micros(100);
 const ROUND: Time = Time::from_millis(1);
+/// What a port without a line rate is taken for in this: as fast as a processor moves full-sized frames.
+const UNLIMITED: Rate = Rate::from_bits_per_second(10_000_000_000);
 
 /// Who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -374,7 +377,7 @@ fn quanta(port: &PortConfig, cut: &[u32; 8]) -> [u32; 8] {
     let sum: u64 = weights.iter().sum();
     let Some(least) = weights.iter().copied().filter(|&w| w > 0).min() else { return [0; 8] };
     let largest_cut = u64::from(cut.iter().copied().max().unwrap_or(LARGEST_CUT));
-    let round = port.line_rate.map_or(u64::MAX, |r| r.bytes_in(ROUND));
+    let round = port.line_rate.unwrap_or(UNLIMITED).bytes_in(ROUND);
     let smallest = largest_cut.min((round / sum).saturating_mul(least)).max(u64::from(longest(port)));
     let unit = smallest.div_ceil(least);
     weights.map(|w| clamp_u32(w * unit))

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use dcbridge::sim::Packet;
 use dcbridge::sim::frames::Spec;
 use dcbridge::sim::processor::{Costs, Processor, Stream};
 use dcbridge::state::Snapshot;
@@ -20,7 +21,7 @@ const RING: usize = 500;
 const WARM_UP: Time = Time::from_millis(50);
 const SPAN: Time = Time::from_millis(300);
 const WEIGHTS: [u8; 3] = [60, 30, 10];
-/// What is offered in all: a frame each so often, three times what reading and writing it takes.
+/// The same of a frame.
 const GAP: Time = Time::from_nanos(600);
 
 /// Lengths of frames with FCS.
@@ -29,19 +30,31 @@ enum Sizes {
     All(usize),
     /// 64 to 1518, drawn by a seed.
     Mixed(u64),
+    /// Superframes of so many bytes of payload.
+    Super(usize),
 }
 
 impl Sizes {
-    fn lens(self) -> Vec<usize> {
-        let Sizes::Mixed(mut state) = self else {
-            let Sizes::All(len) = self else { unreachable!("there is no third") };
-            return vec![len];
-        };
-        let draw = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            64 + (state >> 33) as usize % 1455
-        };
-        std::iter::repeat_with(draw).take(97).collect()
+    fn packets(self, spec: Spec) -> Vec<Packet> {
+        let frame = |len: usize| Spec { len: len - 4, ..spec }.udp(0);
+        match self {
+            Sizes::All(len) => vec![frame(len)],
+            Sizes::Super(payload) => vec![spec.udp_superframe(&vec![0; payload])],
+            Sizes::Mixed(mut state) => {
+                let draw = || {
+                    state =
+                        state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    64 + (state >> 33) as usize % 1455
+                };
+                std::iter::repeat_with(draw).take(97).map(frame).collect()
+            }
+        }
+    }
+
+    /// What is offered in all: a packet each so often, three times what reading and writing it takes.
+    fn gap(self) -> Time {
+        let bytes = if let Sizes::Super(payload) = self { payload as u64 } else { 0 };
+        Time(GAP.0 + bytes * (COSTS.read.1.0 + COSTS.write.1.0) / 3)
     }
 }
 
@@ -49,8 +62,7 @@ impl Sizes {
 fn stream(priority: u8, sizes: Sizes, gap: Time) -> Stream {
     let ports = (1000, FLOWS + u16::from(priority));
     let spec = Spec { dscp: priority << 3, ports, ..Spec::default() };
-    let packets = sizes.lens().into_iter().map(|len| Spec { len: len - 4, ..spec }.udp(0));
-    Stream { packets: packets.collect(), gap }
+    Stream { packets: sizes.packets(spec), gap }
 }
 
 /// What left in a span, wire bytes by priority, and the switch's view at the end.
@@ -100,13 +112,13 @@ enum Arrangement {
 }
 
 fn inputs(arrangement: Arrangement, priorities: &[u8], sizes: Sizes) -> Vec<Vec<Stream>> {
-    let n = priorities.len() as u64;
+    let (n, gap) = (priorities.len() as u64, sizes.gap().0);
     match arrangement {
         Arrangement::Together => {
-            let all = || priorities.iter().map(|&p| stream(p, sizes, Time(GAP.0 * n * 3))).collect();
+            let all = || priorities.iter().map(|&p| stream(p, sizes, Time(gap * n * 3))).collect();
             (0..3).map(|_| all()).collect()
         }
-        Arrangement::Apart => priorities.iter().map(|&p| vec![stream(p, sizes, Time(GAP.0 * n))]).collect(),
+        Arrangement::Apart => priorities.iter().map(|&p| vec![stream(p, sizes, Time(gap * n))]).collect(),
     }
 }
 
@@ -130,6 +142,31 @@ fn shares_hold_when_the_processor_is_the_bottleneck() {
             let least = if matches!(arrangement, Arrangement::Apart) { 0.95 } else { 0.7 };
             assert!(part >= least, "{sizes:?}, {arrangement:?}: {part} of what one class alone gets");
         }
+    }
+}
+
+/// A class of a hundredth has neither nothing nor much more, whatever it is made of.
+#[test]
+fn a_class_of_one_percent_has_its_share_when_the_processor_is_the_bottleneck() {
+    let classes = ets_classes(&[99, 1]);
+    for sizes in [Sizes::All(64), Sizes::All(1518), Sizes::Mixed(1), Sizes::Super(60_000)] {
+        for arrangement in [Arrangement::Together, Arrangement::Apart] {
+            let got = run(&classes, inputs(arrangement, &[0, 1], sizes));
+            let share = got.wire[1] as f64 / got.total() as f64;
+            println!("{sizes:?}, {arrangement:?}: {:.2} %", share * 100.0);
+            assert!((0.007..0.015).contains(&share), "{sizes:?}, {arrangement:?}: {:?}", got.wire);
+        }
+    }
+}
+
+#[test]
+fn shares_of_superframes_hold_when_the_processor_is_the_bottleneck() {
+    let sizes = Sizes::Super(60_000);
+    for arrangement in [Arrangement::Together, Arrangement::Apart] {
+        let got = run(&ets_classes(&WEIGHTS), inputs(arrangement, &[0, 1, 2], sizes));
+        let error = share_error(&got.wire[..3], &WEIGHTS.map(u64::from));
+        println!("{arrangement:?}: share error {:.2} %", error * 100.0);
+        assert!(error <= 0.03, "{arrangement:?}: {:?}", got.wire);
     }
 }
 
