@@ -89,7 +89,6 @@ fn link_headroom(port: &Port) -> Headroom {
             PeerReaction::Hardware => Reaction::Hardware,
             PeerReaction::Software { us } => Reaction::Software(Time::from_micros(u64::from(us))),
         },
-        residual: 0,
         cell: CELL_BYTES,
     })
 }

@@ -7,8 +7,9 @@
 //! 2. the PFC frame,
 //! 3. the way there and back, and both ends' MAC and PHY,
 //! 4. the peer's reaction: a number of quanta for hardware, a measured latency for software,
-//! 5. the piece that the peer has begun,
-//! 6. what the peer had handed to its own device before it heard (a receive ring in software).
+//! 5. the piece that the peer has begun.
+//!
+//! What a device of ours may still bring when its gate closes late is no part of it: the switch adds that.
 //!
 //! Frames occupy whole cells, so the sum is rounded up for the worst frame size: the shortest frame. Only the piece
 //! that the peer has begun is one unit, and comes in as one.
@@ -48,8 +49,6 @@ pub struct LinkModel {
     pub metres: u32,
     /// The peer's reaction.
     pub reaction: Reaction,
-    /// Bytes that come in any case after the pause took effect (known to the port's backend).
-    pub residual: u32,
     /// Bytes of a cell.
     pub cell: u32,
 }
@@ -69,8 +68,6 @@ pub struct Headroom {
     pub reaction: u64,
     /// The piece that the peer has begun.
     pub peer_piece: u64,
-    /// What comes in any case.
-    pub residual: u64,
     /// Whole cells for all of it.
     pub cells: u32,
 }
@@ -78,13 +75,7 @@ pub struct Headroom {
 impl Headroom {
     /// Wire bytes in flight.
     pub const fn in_flight(&self) -> u64 {
-        self.own_piece
-            + self.pfc_frame
-            + self.propagation
-            + self.interfaces
-            + self.reaction
-            + self.peer_piece
-            + self.residual
+        self.own_piece + self.pfc_frame + self.propagation + self.interfaces + self.reaction + self.peer_piece
     }
 }
 
@@ -120,7 +111,6 @@ pub fn headroom(link: &LinkModel) -> Headroom {
         interfaces: MAC_PHY_BITS / 8,
         reaction,
         peer_piece: u64::from(link.peer_piece.max(frame)),
-        residual: u64::from(link.residual),
         cells: 0,
     };
     let any = worst_cells(parts.in_flight() - parts.peer_piece, link.max_frame, link.cell);
@@ -150,7 +140,6 @@ mod tests {
             peer_piece: 0,
             metres: 100,
             reaction: Reaction::Hardware,
-            residual: 0,
             cell: 256,
         });
         assert_eq!(parts.own_piece, 9042);
@@ -172,7 +161,6 @@ mod tests {
             peer_piece: 0,
             metres: 0,
             reaction: Reaction::Software(Time::from_micros(us)),
-            residual: 0,
             cell: 256,
         };
         assert_eq!(headroom(&link(1000)).in_flight() - headroom(&link(0)).in_flight(), 125_000);

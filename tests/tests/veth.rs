@@ -76,15 +76,20 @@ fn frames_pass_a_veth_byte_for_byte() {
     }
 }
 
+/// A host, the namespace of the switch's end, and a veth port between them that is read.
+fn running() -> (Host, Host, Running) {
+    let (host, switch) = (Host::new("host"), Host::new("switch"));
+    let port = open(&switch, &options(&host, "v0", "eth0"));
+    host.address("eth0", 1, &[2]);
+    (host, switch, Running::new(port, None))
+}
+
 #[test]
 fn a_sender_blocks_while_it_is_not_served_and_the_other_goes_on() {
     if !root_for("pauses of a veth") {
         return;
     }
-    let (host, switch) = (Host::new("host"), Host::new("switch"));
-    let port = open(&switch, &options(&host, "v0", "eth0"));
-    host.address("eth0", 1, &[2]);
-    let running = Running::new(port, None);
+    let (host, _switch, running) = running();
     let rate = |over: Duration| {
         let (before, begin) = (running.control.seen[4].frames.load(Relaxed), Instant::now());
         std::thread::sleep(over);
@@ -126,10 +131,7 @@ fn a_hundred_pauses_lose_nothing_and_let_nothing_through() {
     if !root_for("pauses of a veth") {
         return;
     }
-    let (host, switch) = (Host::new("host"), Host::new("switch"));
-    let port = open(&switch, &options(&host, "v0", "eth0"));
-    host.address("eth0", 1, &[2]);
-    let running = Running::new(port, None);
+    let (host, _switch, running) = running();
     let (three, four) = (Sender::new(&host, 2, 3, 1400, 1), Sender::new(&host, 2, 4, 1400, 1));
     sleep(300);
     for _ in 0..100 {
@@ -208,10 +210,7 @@ fn the_sorting_follows_marks_and_programs() {
     if !root_for("queues of a veth") {
         return;
     }
-    let (host, switch) = (Host::new("host"), Host::new("switch"));
-    let port = open(&switch, &options(&host, "v0", "eth0"));
-    host.address("eth0", 1, &[2]);
-    let running = Running::new(port, None);
+    let (host, _switch, running) = running();
     for priority in 0..8 {
         let sender = Sender::new(&host, 2, priority, 100, 1);
         sleep(30);
@@ -227,10 +226,7 @@ fn an_idle_port_costs_next_to_nothing_and_wakes_soon() {
     if !root_for("an idle veth") {
         return;
     }
-    let (host, switch) = (Host::new("host"), Host::new("switch"));
-    let port = open(&switch, &options(&host, "v0", "eth0"));
-    host.address("eth0", 1, &[2]);
-    let running = Running::new(port, None);
+    let (host, _switch, running) = running();
     sleep(300);
     let (cpu, waits) = (running.cpu(), running.control.waits.load(Relaxed));
     sleep(2000);

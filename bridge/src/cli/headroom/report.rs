@@ -100,23 +100,22 @@ impl Report {
     pub(super) fn of(config: &Config) -> Report {
         let plan = BufferPlan::of(config);
         let lossless = config.lossless_priorities();
-        let all = config.ports.iter().flat_map(|port| lossless.iter().map(move |priority| (port, priority)));
-        let (all, unpaused): (Vec<_>, Vec<_>) =
-            all.partition(|(port, priority)| port.pausing(lossless).contains(*priority));
         let devices = device::planned(config, |port| {
             let tap = matches!(port.kind, PortKind::Tap { .. });
             tap.then(|| residual_bytes(port.line_rate.map(|rate| rate.0)))
         });
-        let device = |port: &Port| -> Option<DevicePart> {
-            config.ports.iter().zip(&devices).find(|(p, _)| p.name == port.name).and_then(|(_, part)| *part)
-        };
+        let all = config.ports.iter().zip(devices);
+        let all =
+            all.flat_map(|(port, device)| lossless.iter().map(move |priority| (port, priority, device)));
+        let (all, unpaused): (Vec<_>, Vec<_>) =
+            all.partition(|(port, priority, _)| port.pausing(lossless).contains(*priority));
         let groups =
-            all.into_iter().filter_map(|(port, priority)| group(config, port, priority, device(port)));
+            all.into_iter().filter_map(|(port, priority, device)| group(config, port, priority, device));
         let groups: Vec<Group> = groups.collect();
         let device_bytes = groups.iter().filter_map(|g| g.device.as_ref()).map(|d| d.added_bytes).sum();
         let unpaused = unpaused
             .into_iter()
-            .map(|(port, priority)| Unpaused { port: port.name.clone(), priority })
+            .map(|(port, priority, _)| Unpaused { port: port.name.clone(), priority })
             .collect();
         // As `check` says it: with nothing left to share, no class can move.
         let room = groups.is_empty() || plan.shared_bytes.is_some_and(|shared| shared > 0);
