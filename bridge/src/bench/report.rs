@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::args::Plan;
 use super::run::{Note, Result};
 use super::scenario::{Better, Quantity, Scenario};
-use super::stats::{best, ratios};
+use super::stats::best;
 use super::switches::{Io, Needs};
 use crate::cli::table::{Canvas, Cell, Column, Table, Tone};
 use crate::cli::units;
@@ -66,7 +66,7 @@ struct Row {
     value: Option<f64>,
     unit: &'static str,
     better: Option<&'static str>,
-    /// `value` as a multiple of what each other switch has.
+    /// How many times what each other switch has.
     ratio_to: BTreeMap<&'static str, f64>,
     min: Option<f64>,
     max: Option<f64>,
@@ -98,7 +98,6 @@ fn rows(block: &[Result]) -> Vec<Row> {
     let quantities = block.first().map_or(0, |r| r.scenario.quantities.len());
     let mut rows = Vec::new();
     for n in 0..quantities {
-        let medians = medians(block, n);
         for result in block {
             let Some((quantity, summary)) = result.summaries().nth(n) else { continue };
             // A figure that there can't be (the kernel's own CPU time) is not a row.
@@ -117,12 +116,7 @@ fn rows(block: &[Result]) -> Vec<Row> {
                     Better::Lower => Some("lower"),
                     Better::Neither => None,
                 },
-                ratio_to: summary
-                    .map(|s| ratios(name, s.median, &medians))
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|(other, ratio)| (other, lab::digits(ratio)))
-                    .collect(),
+                ratio_to: ratios(result, block, n),
                 min: summary.map(|s| lab::digits(s.min)),
                 max: summary.map(|s| lab::digits(s.max)),
                 spread: summary.map(|s| lab::digits(s.spread())),
@@ -134,8 +128,10 @@ fn rows(block: &[Result]) -> Vec<Row> {
     rows
 }
 
-fn medians(block: &[Result], quantity: usize) -> Vec<(&'static str, f64)> {
-    block.iter().filter_map(|r| Some((r.switch.name, r.median(quantity)?))).collect()
+fn ratios(result: &Result, block: &[Result], quantity: usize) -> BTreeMap<&'static str, f64> {
+    let others = block.iter().filter(|other| other.switch.name != result.switch.name);
+    let ratio = |other: &Result| Some((other.switch.name, lab::digits(result.ratio(other, quantity)?)));
+    others.filter_map(ratio).collect()
 }
 
 fn words(note: &Note) -> &str {
@@ -160,12 +156,12 @@ pub fn tables(machine: &Machine, results: &[Result], canvas: Canvas) -> String {
 fn table(block: &[Result], canvas: Canvas) -> String {
     let Some(scenario) = block.first().map(|r| &r.scenario) else { return String::new() };
     let Some(main) = scenario.quantities.first() else { return String::new() };
-    let yardstick = yardstick(block, main);
+    let yardstick = yardstick(block, main.better);
     let mut columns =
         vec![Column::left("switch"), Column::right(main.title), Column::right("from - to").rank(2)];
     columns.push(Column::right("of dcbridge"));
-    if let Some((name, _)) = yardstick {
-        columns.push(Column::right(&format!("of {name}")).rank(1));
+    if let Some(yardstick) = yardstick {
+        columns.push(Column::right(&format!("of {}", yardstick.switch.name)).rank(1));
     }
     columns.extend(scenario.quantities[1..].iter().map(|q| Column::right(q.title).rank(3)));
     let mut table = Table::new(columns);
@@ -182,11 +178,10 @@ fn table(block: &[Result], canvas: Canvas) -> String {
 }
 
 /// The best plain loop.
-fn yardstick(block: &[Result], main: &Quantity) -> Option<(&'static str, f64)> {
+fn yardstick(block: &[Result], better: Better) -> Option<&Result> {
     let plain = block.iter().filter(|r| r.switch.plain);
-    let medians: Vec<(&'static str, f64)> =
-        plain.filter_map(|r| Some((r.switch.name, r.median(0)?))).collect();
-    best(&medians, main.better)
+    let medians: Vec<_> = plain.filter_map(|r| Some((r, r.median(0)?))).collect();
+    best(&medians, better).map(|(result, _)| result)
 }
 
 /// The best first, those without a figure last.
@@ -200,15 +195,15 @@ fn sorted<'a>(block: &'a [Result], main: &Quantity) -> Vec<&'a Result> {
     all
 }
 
-fn cells(result: &Result, block: &[Result], yardstick: Option<(&'static str, f64)>) -> Vec<Cell> {
+fn cells(result: &Result, block: &[Result], yardstick: Option<&Result>) -> Vec<Cell> {
     let summaries: Vec<_> = result.summaries().map(|(_, summary)| summary).collect();
     let main = summaries.first().copied().flatten();
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), units::figure);
-    let ratio = |base: Option<f64>| match (main, base) {
-        (Some(s), Some(base)) if base != 0.0 => format!("{:.2}", s.median / base),
-        _ => "-".to_owned(),
+    let ratio = |base: Option<&Result>| {
+        base.and_then(|base| result.ratio(base, 0))
+            .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"))
     };
-    let ours = block.iter().find(|r| r.switch.name == OURS).and_then(|r| r.median(0));
+    let ours = block.iter().find(|r| r.switch.name == OURS);
     let tone = if result.switch.name == OURS { Tone::Strong } else { Tone::Plain };
     let range = main.map(|s| format!("{} - {}", units::figure(s.min), units::figure(s.max)));
     let mut cells = vec![
@@ -217,9 +212,9 @@ fn cells(result: &Result, block: &[Result], yardstick: Option<(&'static str, f64
         Cell::new(range.unwrap_or_default(), Tone::Dim),
         ratio(ours).into(),
     ];
-    if let Some((_, base)) = yardstick {
+    if yardstick.is_some() {
         // A loop between TAPs says nothing about other interfaces.
-        cells.push(ratio(Some(base).filter(|_| result.switch.io == Io::Tap)).into());
+        cells.push(ratio(yardstick.filter(|_| result.switch.io == Io::Tap)).into());
     }
     cells.extend(summaries.iter().skip(1).map(|s| Cell::from(number(s.map(|s| s.median)))));
     cells

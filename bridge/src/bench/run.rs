@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::report::not_installed;
 use super::scenario::{Quantity, Scenario};
 use super::scratch::Scratch;
-use super::stats::Summary;
+use super::stats::{self, Summary};
 use super::switches::{Rig, Setup, Switch};
 use crate::cli::Failure;
 
@@ -39,7 +39,7 @@ pub struct Result {
     pub scenario: Scenario,
     /// The switch.
     pub switch: &'static Switch,
-    /// One for each round that went well: a figure for each quantity.
+    /// A figure for each quantity in each round; of a round that failed, none.
     pub rounds: Vec<Vec<Option<f64>>>,
     /// Why there are none, or not all.
     pub note: Option<Note>,
@@ -60,6 +60,14 @@ impl Result {
     /// The median of the quantity of that number.
     pub fn median(&self, quantity: usize) -> Option<f64> {
         self.summaries().nth(quantity)?.1.map(|s| s.median)
+    }
+
+    /// How many times that of `other` the quantity of that number is, in the rounds that both have it. A machine that is
+    /// faster in some rounds than in others moves both.
+    pub fn ratio(&self, other: &Result, quantity: usize) -> Option<f64> {
+        let figure = |round: &Vec<Option<f64>>| round.get(quantity).copied().flatten();
+        let rounds = self.rounds.iter().zip(&other.rounds);
+        stats::ratio(rounds.filter_map(|(ours, theirs)| Some((figure(ours)?, figure(theirs)?))))
     }
 }
 
@@ -140,7 +148,12 @@ fn measure(
     };
     let mut results: Vec<Result> = started.rigs.iter().map(result).collect();
     for round in 1..=plan.repeat {
-        for ((switch, rig), result) in started.rigs.iter_mut().zip(&mut results) {
+        let mut turns: Vec<_> = started.rigs.iter_mut().zip(&mut results).collect();
+        if round % 2 == 0 {
+            // There and back, so that a machine that becomes slower is not always slower for the same.
+            turns.reverse();
+        }
+        for ((switch, rig), result) in turns {
             let (Ok(rig), false) = (rig, stop.load(Ordering::Relaxed)) else { continue };
             tell(&format!("round {round} of {}, {}", plan.repeat, switch.name));
             rig.hold(false);
@@ -148,7 +161,10 @@ fn measure(
             rig.hold(true);
             match figures {
                 Ok(figures) => result.rounds.push(figures),
-                Err(Failure(text)) => result.note = Some(Note::Failed(text)),
+                Err(Failure(text)) => {
+                    result.rounds.push(Vec::new());
+                    result.note = Some(Note::Failed(text));
+                }
             }
         }
     }

@@ -1,7 +1,5 @@
 //! Figures of repeated measurements, and how they compare. Pure arithmetic.
 
-use std::collections::BTreeMap;
-
 use super::scenario::Better;
 
 /// What repetitions of one figure came to.
@@ -34,15 +32,19 @@ impl Summary {
     }
 }
 
-/// `value` as a multiple of every other name's.
-pub fn ratios(name: &str, value: f64, others: &[(&'static str, f64)]) -> BTreeMap<&'static str, f64> {
-    let usable = |(other, base): &&(&'static str, f64)| *other != name && *base != 0.0;
-    others.iter().filter(usable).map(|(other, base)| (*other, value / base)).collect()
+/// How many times the second of each pair the first is: the middle ratio; of an even number, the geometric mean of the two in
+/// the middle, so that it is the same the other way round. `None`: there is no pair of which the second is not 0.
+pub fn ratio(pairs: impl IntoIterator<Item = (f64, f64)>) -> Option<f64> {
+    let ratios = pairs.into_iter().map(|(figure, base)| figure / base);
+    let mut sorted: Vec<f64> = ratios.filter(|r| r.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len().checked_sub(1)? / 2;
+    Some((sorted[middle] * sorted[sorted.len() / 2]).sqrt())
 }
 
 /// The best of several.
-pub fn best<'a>(figures: &[(&'a str, f64)], better: Better) -> Option<(&'a str, f64)> {
-    let sorted = |a: &&(&str, f64), b: &&(&str, f64)| a.1.total_cmp(&b.1);
+pub fn best<T: Copy>(figures: &[(T, f64)], better: Better) -> Option<(T, f64)> {
+    let sorted = |a: &&(T, f64), b: &&(T, f64)| a.1.total_cmp(&b.1);
     match better {
         Better::Lower => figures.iter().min_by(sorted).copied(),
         Better::Higher | Better::Neither => figures.iter().max_by(sorted).copied(),
@@ -64,10 +66,14 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_to_all_others_and_never_to_nothing() {
-        let all = [("a", 10.0), ("b", 20.0), ("c", 0.0)];
-        let ratios = ratios("a", 10.0, &all);
-        assert_eq!(ratios.into_iter().collect::<Vec<_>>(), [("b", 0.5)]);
+    fn a_ratio_does_not_mind_a_machine_that_changes_its_speed() {
+        // Half as fast in every round, though the medians are 3 and 4.
+        let ratio_of = |pairs: &[(f64, f64)]| ratio(pairs.iter().copied());
+        assert_eq!(ratio_of(&[(1.0, 2.0), (3.0, 6.0), (9.0, 18.0), (4.0, 2.0), (2.0, 4.0)]), Some(0.5));
+        assert_eq!(ratio_of(&[(2.0, 1.0), (8.0, 1.0)]), Some(4.0));
+        assert_eq!(ratio_of(&[(1.0, 2.0), (1.0, 8.0)]), Some(0.25), "the same the other way round");
+        assert_eq!(ratio_of(&[(0.0, 8.0), (1.0, 0.0), (0.0, 0.0)]), Some(0.0), "and never to nothing");
+        assert_eq!(ratio_of(&[(1.0, 0.0)]), None);
     }
 
     #[test]
@@ -75,6 +81,6 @@ mod tests {
         let all = [("a", 10.0), ("b", 20.0)];
         assert_eq!(best(&all, Better::Higher), Some(("b", 20.0)));
         assert_eq!(best(&all, Better::Lower), Some(("a", 10.0)));
-        assert_eq!(best(&[], Better::Lower), None);
+        assert_eq!(best::<&str>(&[], Better::Lower), None);
     }
 }

@@ -51,7 +51,7 @@ dcbridge 0.1.0 on Linux 6.18.0, 2 processors; medians of 3 rounds of 1 s in turn
 
 TCP, one stream  tcp-1 (more is better)
 switch         Gbit/s    from - to  of dcbridge  of loop-vnet  CPU s/GB  all CPU s/GB  RSS MB
-kernel-bridge    30.0  30.0 - 30.0         1.58             -         -          0.40       -
+kernel-bridge    30.0  30.0 - 30.0         1.50             -         -          0.40       -
 loop-vnet        23.8  20.0 - 25.0         1.25          1.00      0.25          0.50    20.0
 dcbridge         19.0  18.0 - 20.0         1.00          0.80      0.25          0.50    20.0
 loop-poll        2.00  2.00 - 2.00         0.11          0.08      0.25          0.50    20.0
