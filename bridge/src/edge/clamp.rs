@@ -5,7 +5,7 @@
 //! `MAX_FRAME` may still be queued. Every change fills the bucket, so a closed one that merely were slow would let one
 //! bucketful out at each change. *Open* is 1.2 times the line rate, so that the ring behind it stays short.
 //!
-//! A frame longer than `MAX_FRAME` is cut into segments by TBF, or dropped if it can't be; hence `GSO_MAX`.
+//! A frame longer than `MAX_FRAME` is cut into segments by TBF, or dropped if it can't be; hence `gso_max`.
 
 use std::io;
 
@@ -16,8 +16,13 @@ use super::netlink::{Message, Socket};
 /// The longest frame that a bucket takes, in bytes as the kernel counts them: a superframe with the headers of all of
 /// its segments. Below `mpu`, which has sixteen bits.
 pub(super) const MAX_FRAME: u32 = 65_400;
-/// The longest superframe that a lossless TAP lets its host make: with 1448-byte segments it costs 65.1 KB.
-pub const GSO_MAX: u32 = 62_400;
+/// Ethernet header and a tag.
+pub(super) const ETHERNET_AND_TAG: u32 = 18;
+/// IPv4 and TCP with timestamps.
+const IP_AND_TCP: u32 = 52;
+/// What the kernel takes off the longest superframe before it counts the segments that fit: room for all headers there could
+/// be (`MAX_TCP_HEADER + 1`).
+const KERNELS_HEADERS: u32 = 321;
 /// Every frame costs as much where nothing passes.
 const CLOSED_UNIT: u16 = u16::MAX;
 /// Bytes per second of a closed bucket. Its timer runs for what is missing to the cost of a frame: 33 ms. The kernel
@@ -51,6 +56,15 @@ const ETHERNET: u8 = 1;
 /// Rate of an open bucket in wire bytes per second, for a line of so many bits per second (`None`: unlimited).
 pub fn open_rate(line_rate: Option<u64>) -> u64 {
     line_rate.map_or(UNLIMITED, |bits| (bits / 8 * 6 / 5).clamp(CLOSED_RATE, UNLIMITED))
+}
+
+/// The longest superframe (`gso_max_size`, bytes) that the host behind a clamp may make at this MTU: as many full segments as
+/// one bucket takes, with the headers of each. At 1500 bytes 43 segments, which also fill their pages: with 42 each superframe
+/// costs the switch a tenth more to write.
+pub const fn gso_max(mtu: u32) -> u32 {
+    let segments = MAX_FRAME / mtu.saturating_add(ETHERNET_AND_TAG);
+    let longest = segments * mtu.saturating_sub(IP_AND_TCP) + KERNELS_HEADERS;
+    if longest < MAX_FRAME { longest } else { MAX_FRAME - 1 }
 }
 
 /// What a host's root qdisc is.
@@ -171,12 +185,27 @@ pub(super) fn tcmsg(index: u32, handle: u32, parent: u32) -> Vec<u8> {
     fixed
 }
 
-const _: () = assert!(GSO_MAX < MAX_FRAME && MAX_FRAME < CLOSED_UNIT as u32);
+const _: () = assert!(MAX_FRAME < CLOSED_UNIT as u32);
 const _: () = assert!(MAX_FRAME as u64 * 1_000_000_000 / CLOSED_RATE < u32::MAX as u64);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_superframe_is_as_long_as_its_bucket_takes_with_all_headers() {
+        let of = |mtu: u32| {
+            let payload = gso_max(mtu) - KERNELS_HEADERS;
+            (payload / (mtu - 52), payload / (mtu - 52) * (mtu + 14))
+        };
+        assert_eq!(of(1500), (43, 65_102), "44 would cost 66 616");
+        assert_eq!(of(9000), (7, 63_098));
+        for mtu in 576..10_000 {
+            let (segments, cost) = of(mtu);
+            assert!(cost <= MAX_FRAME && (segments + 1) * (mtu + ETHERNET_AND_TAG) > MAX_FRAME, "{mtu}");
+        }
+        assert_eq!((gso_max(65_382), gso_max(u32::MAX)), (MAX_FRAME - 1, KERNELS_HEADERS));
+    }
 
     #[test]
     fn an_open_bucket_is_a_fifth_faster_than_the_line() {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::clamp::{self, Clamp, GSO_MAX, MAX_FRAME, Root, WIRE_OVERHEAD, open_rate};
+use super::clamp::{self, Clamp, ETHERNET_AND_TAG, MAX_FRAME, Root, WIRE_OVERHEAD, gso_max, open_rate};
 use super::gates::{Gates, Hand};
 use super::journal::{Changed, Entry, Journal, restore_here};
 use super::kick::Cookie;
@@ -20,7 +20,6 @@ const RING: (u64, u64) = (1000, 10_000);
 const SHORTEST: u64 = 84;
 /// Bytes of the shortest frame as a bucket counts them.
 const SHORTEST_COUNTED: u64 = 60;
-const ETHERNET_AND_TAG: u32 = 18;
 
 /// Length of `struct ifinfomsg`.
 const IFINFOMSG: usize = 16;
@@ -108,8 +107,9 @@ impl HostEdge {
         let ring = wanted.txqueuelen.unwrap_or_else(|| ring_frames(rate));
         // An administrator's longer ring is as good.
         let ring = if wanted.txqueuelen.is_none() { ring.max(now.txqueuelen) } else { ring };
+        let longest = gso_max(now.mtu);
         let gso_max_size =
-            now.gso_max_size.map(|was| Changed { was, is: was.min(GSO_MAX) }).filter(|c| c.was != c.is);
+            now.gso_max_size.map(|was| Changed { was, is: was.min(longest) }).filter(|c| c.was != c.is);
         let journal = if wanted.ours {
             None
         } else {

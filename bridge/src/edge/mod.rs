@@ -24,7 +24,7 @@ mod shared;
 pub mod steer;
 mod veth;
 
-pub use clamp::{GSO_MAX, open_rate};
+pub use clamp::{gso_max, open_rate};
 pub use gates::{Cost, Gates};
 pub use host::{HostEdge, Obstacle, Patience, Wanted, residual_bytes};
 pub use journal::{Journal, default_directory, restore_all};

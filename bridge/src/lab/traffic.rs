@@ -16,13 +16,13 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 
 use super::frames::{FrameSize, HEADERS, Sizes, payload_of, wire_bytes};
 use super::generator::{Collect, Counters, Emit, Sent};
-use crate::edge::GSO_MAX;
+use crate::edge::gso_max;
 
 /// The kernel cuts one datagram into at most this many segments (`UDP_MAX_SEGMENTS` of older kernels).
 const MAX_SEGMENTS: usize = 64;
 /// Longest superframe's payload: with all headers it is below what the clamp of a lossless TAP passes whole.
 const MAX_DATAGRAM: usize = 56_000;
-const _: () = assert!(MAX_DATAGRAM + MAX_SEGMENTS * HEADERS < GSO_MAX as usize);
+const _: () = assert!(MAX_DATAGRAM + MAX_SEGMENTS * HEADERS < gso_max(1500) as usize);
 /// What a sink may hold when nobody reads: many milliseconds, because the reader shares two cores with the switch.
 const RECEIVE_BUFFER: usize = 8 << 20;
 /// What a blocking sender has on its way: little, so that it feels the host's queues at once.

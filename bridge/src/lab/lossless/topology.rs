@@ -2,7 +2,7 @@
 
 use dcbridge_config::{BitRate, Config, FlowControl, PeerReaction, Port, PortKind, QueueLimit};
 
-use crate::edge::{GSO_MAX, open_rate};
+use crate::edge::{gso_max, open_rate};
 use crate::lab::topology::{self, Attachment};
 
 /// The lab's classes. Of its ports, which every configuration needs, only this one is written down.
@@ -120,7 +120,7 @@ fn buffer(config: &Config, queue: u64) -> u64 {
     let behind = |port: &Port| match port.kind {
         PortKind::Tap { .. } => {
             let rate = open_rate(port.line_rate.map(|rate| rate.0));
-            (rate * GATE_US / 1_000_000 + u64::from(GSO_MAX) * 2) * CELLS_PER_WIRE
+            (rate * GATE_US / 1_000_000 + u64::from(gso_max(port.mtu.into())) * 2) * CELLS_PER_WIRE
         }
         _ => 0,
     };
