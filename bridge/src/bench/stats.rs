@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_ratio_does_not_mind_a_machine_that_changes_its_speed() {
-        // Half as fast in every round, though the medians are 3 and 4.
+        // Half as fast in all rounds but one, though the medians are 3 and 4.
         let ratio_of = |pairs: &[(f64, f64)]| ratio(pairs.iter().copied());
         assert_eq!(ratio_of(&[(1.0, 2.0), (3.0, 6.0), (9.0, 18.0), (4.0, 2.0), (2.0, 4.0)]), Some(0.5));
         assert_eq!(ratio_of(&[(2.0, 1.0), (8.0, 1.0)]), Some(4.0));

@@ -1,6 +1,6 @@
 //! Which queues may have frames, and how the others are found when they have some again.
 //!
-//! What must not enter: taking frames out, sending.
+//! What must not enter: taking frames out, and how they are sent (the timer that ends here serves both).
 
 use std::time::{Duration, Instant};
 
