@@ -28,6 +28,17 @@ fn a_frame_of_any_length_comes_out_as_it_went_in() {
 }
 
 #[test]
+fn the_payload_of_tcp_begins_at_a_cache_line() {
+    let mut arena = Arena::new(1 << 20);
+    for len in [100, 1514, 9014, 62_651] {
+        for _ in 0..3 {
+            let id = arena.insert(&pattern(len), VnetHeader::default()).unwrap();
+            assert_eq!(arena.bytes(id)[66..].as_ptr().addr() % 64, 0, "a frame of {len} bytes");
+        }
+    }
+}
+
+#[test]
 fn many_frames_land_at_once_each_in_a_slot_of_its_size() {
     let mut arena = Arena::new(1 << 20);
     let lens = [Some(60), None, Some(MAX_FRAME), Some(1514), None, Some(65_549), Some(300)];
