@@ -50,16 +50,23 @@ fn is_whole(frame: &TxDesc) -> bool {
     frame.head_len == 0 && frame.off == 0
 }
 
+/// Whether a frame and its offload header are short enough to be put together.
+pub(super) fn fits_front(frame: &TxDesc, header: usize) -> bool {
+    header + usize::from(frame.head_len) + frame.len as usize <= FRONT
+}
+
 /// Finds the bytes to be written, into `write`, which is empty; those that do not lie together are put together in `front`,
-/// as far as it goes. `false`: the frame is not as long as was said.
+/// as far as it goes, and so are those that are `wanted` there. `false`: the frame is not as long as was said.
 pub(super) fn pieces<'a>(
     frame: &TxDesc,
     header: usize,
     arena: &'a Arena,
+    wanted: bool,
     front: &'a mut Front,
     write: &mut Pieces<'a>,
 ) -> bool {
     if is_whole(frame)
+        && !wanted
         && let Some(bytes) = arena.bytes_with_room(frame.body)
     {
         let Some(bytes) = bytes.get(ROOM - header..ROOM + frame.len as usize) else { return false };

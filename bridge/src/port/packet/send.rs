@@ -21,7 +21,7 @@ impl PacketPort {
                 let mut writes = [no_pieces(); MANY];
                 for ((frame, front), write) in few.iter().zip(&mut *fronts).zip(&mut writes) {
                     // A frame of nothing is refused, as it has to be that is not as long as was said.
-                    pieces(frame, VNET_HEADER_LEN, arena, front, write);
+                    pieces(frame, VNET_HEADER_LEN, arena, false, front, write);
                 }
                 self.send_in_order(&writes[..few.len()], outcomes);
             }

@@ -125,7 +125,7 @@ impl Files {
 impl FrameRing {
     #[inline]
     pub(super) fn target(&mut self, file: &RingFile) -> Target {
-        let FrameRing { ring, files } = self;
+        let FrameRing { ring, files, .. } = self;
         files.as_mut().map_or_else(|| by_descriptor(file), |files| files.target(ring, file))
     }
 

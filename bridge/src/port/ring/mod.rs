@@ -13,11 +13,12 @@ mod files;
 
 use std::cell::RefCell;
 use std::io;
+use std::ops::Range;
 
 use io_uring::{IoUring, opcode, squeue};
 use nix::errno::Errno;
 
-use super::pieces::Pieces;
+use super::pieces::{Pieces, with_fronts};
 pub use files::RingFile;
 use files::{Files, PLACES, Target};
 
@@ -33,6 +34,8 @@ pub(super) struct FrameRing {
     ring: IoUring,
     /// Places for files; `None`: the kernel looks up each file for each frame.
     files: Option<Files>,
+    /// Addresses of the thread's fronts (`pieces`), if the kernel knows their pages: a write from there is 25 ns cheaper.
+    fronts: Range<usize>,
 }
 
 /// Gives the calling thread a ring.
@@ -91,7 +94,13 @@ impl FrameRing {
         ring.submit_and_wait(1)?;
         ring.completion().for_each(drop);
         let files = Files::new(&mut ring, places);
-        Ok(FrameRing { ring, files })
+        let fronts = known_fronts(&ring).unwrap_or_default();
+        Ok(FrameRing { ring, files, fronts })
+    }
+
+    /// Whether writes from fronts are cheaper than others.
+    pub(super) fn knows_fronts(&self) -> bool {
+        !self.fronts.is_empty()
     }
 
     /// Writes each of `writes` to `file`, in order. `results` says what each came to: bytes, or a negative error number.
@@ -101,7 +110,7 @@ impl FrameRing {
         let target = self.target(file);
         let mut under_way = 0;
         for (n, pieces) in writes.iter().take(results.len()).enumerate() {
-            let entry = write(target, pieces).user_data(n as u64);
+            let entry = write(target, &self.fronts, pieces).user_data(n as u64);
             // SAFETY: the bytes and the pieces are borrowed for this call, which does not return before the kernel has
             // said that it is done with them.
             if unsafe { self.ring.submission().push(&entry) }.is_err() {
@@ -147,12 +156,27 @@ impl FrameRing {
     }
 }
 
-fn write(target: Target, pieces: &Pieces<'_>) -> squeue::Entry {
-    let entry = if pieces[1].is_empty() {
-        opcode::Write::new(target.fd(), pieces[0].as_ptr(), pieces[0].len() as u32).build()
-    } else {
+/// Lets the kernel know the pages of the thread's fronts, which are there as long as the thread is; answers where they are.
+fn known_fronts(ring: &IoUring) -> io::Result<Range<usize>> {
+    with_fronts(|fronts| {
+        let bytes = fronts.as_flattened_mut();
+        let place = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+        // SAFETY: the fronts are in the same place as long as the thread uses its ring.
+        unsafe { ring.submitter().register_buffers(&[place]) }?;
+        let bytes = bytes.as_ptr_range();
+        Ok(bytes.start.addr()..bytes.end.addr())
+    })
+}
+
+fn write(target: Target, fronts: &Range<usize>, pieces: &Pieces<'_>) -> squeue::Entry {
+    let (at, len) = (pieces[0].as_ptr(), pieces[0].len() as u32);
+    let entry = if !pieces[1].is_empty() {
         // An `IoSlice` is an `iovec`.
         opcode::Writev::new(target.fd(), pieces.as_ptr().cast(), pieces.len() as u32).build()
+    } else if fronts.contains(&at.addr()) {
+        opcode::WriteFixed::new(target.fd(), at, len, 0).build()
+    } else {
+        opcode::Write::new(target.fd(), at, len).build()
     };
     entry.flags(target.flags())
 }
@@ -193,6 +217,29 @@ mod tests {
         let all: String =
             texts.iter().map(|t| if t.len() > 3 { format!("{t}!") } else { t.clone() }).collect();
         assert_eq!(read, all);
+    }
+
+    #[test]
+    fn what_lies_in_the_threads_fronts_is_written_as_it_is_at_that_moment() {
+        enable().unwrap();
+        assert_eq!(with(|ring| ring.knows_fronts()), Some(true));
+        let (reader, writer) = pipe();
+        let mut reader = File::from(reader);
+        with_fronts(|fronts| {
+            for round in 0..3u8 {
+                for (n, front) in fronts.iter_mut().enumerate() {
+                    front[..9].fill(round * 64 + n as u8);
+                }
+                let writes: Vec<Pieces<'_>> =
+                    fronts.iter().map(|front| [IoSlice::new(&front[..9]), IoSlice::new(&[])]).collect();
+                let mut results = [0; DEPTH];
+                with(|ring| ring.write_each(&writer, &writes, &mut results)).expect("a ring");
+                assert_eq!(results, [9; DEPTH]);
+                let mut read = [0; 9 * DEPTH];
+                reader.read_exact(&mut read).unwrap();
+                assert!(read.chunks(9).zip(0..).all(|(bytes, n)| bytes == [round * 64 + n; 9]));
+            }
+        });
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::arena::Arena;
-use crate::port::pieces::{FRONTS, Front, no_pieces, pieces, put_header, with_fronts};
+use crate::port::pieces::{FRONTS, Front, fits_front, no_pieces, pieces, put_header, with_fronts};
 use crate::port::ring::{self, DEPTH, FrameRing, RingFile};
 use crate::port::{TxDesc, TxOutcome, VNET_HEADER_LEN, sys};
 
@@ -23,9 +23,6 @@ pub(super) fn send(
     let header = if offload { VNET_HEADER_LEN } else { 0 };
     with_fronts(|fronts| {
         for few in frames.chunks(DEPTH) {
-            for frame in few {
-                put_header(frame, header, arena);
-            }
             let by_ring = few.len() >= WORTH_A_RING
                 && few.iter().all(|frame| frame.len <= SHORT)
                 && ring::with(|ring| at_once(ring, file, header, few, arena, fronts, outcomes)).is_some();
@@ -43,24 +40,29 @@ fn at_once(
     file: &RingFile,
     header: usize,
     frames: &[TxDesc],
-    arena: &Arena,
+    arena: &mut Arena,
     fronts: &mut [Front],
     outcomes: &mut Vec<TxOutcome>,
 ) {
     let mut writes = [no_pieces(); DEPTH];
     let mut results = [0; DEPTH];
+    let wanted = |frame: &TxDesc| ring.knows_fronts() && fits_front(frame, header);
+    for frame in frames.iter().filter(|frame| !wanted(frame)) {
+        put_header(frame, header, arena);
+    }
     for ((frame, front), write) in frames.iter().zip(fronts).zip(&mut writes) {
         // A write of nothing is refused, as the frame has to be that is not as long as was said.
-        pieces(frame, header, arena, front, write);
+        pieces(frame, header, arena, wanted(frame), front, write);
     }
     let results = &mut results[..frames.len()];
     ring.write_each(file, &writes[..frames.len()], results);
     outcomes.extend(results.iter().map(|&result| outcome(result > 0)));
 }
 
-fn one(fd: BorrowedFd<'_>, header: usize, frame: &TxDesc, arena: &Arena, front: &mut Front) -> TxOutcome {
+fn one(fd: BorrowedFd<'_>, header: usize, frame: &TxDesc, arena: &mut Arena, front: &mut Front) -> TxOutcome {
+    put_header(frame, header, arena);
     let mut write = no_pieces();
-    if !pieces(frame, header, arena, front, &mut write) {
+    if !pieces(frame, header, arena, false, front, &mut write) {
         return TxOutcome::Refused;
     }
     let written = if write[1].is_empty() { sys::write(fd, &write[0]) } else { sys::writev(fd, &write) };
