@@ -17,22 +17,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dcbridge_scheduler::FrameId;
 
-use super::{CAPACITY, ROOM};
+use super::{CAPACITY, LARGE, ROOM};
 use crate::port::VnetHeader;
 
-/// Where in a slot a cache line begins: at the payload of TCP over IPv4 with timestamps, which most superframes are. The
-/// kernel lays the payload it is given at the begin of a page, and copies tens of kilobytes up to a quarter faster where both
-/// begin at a line. (Headers in front are at even words then, too.)
-const LINE_AT: usize = ROOM + 14 + 20 + 32;
 const LINE: usize = 64;
-const _: () = {
-    // A slot begins like the one before it.
-    let mut size = 0;
-    while size < CAPACITY.len() {
-        assert!((ROOM + CAPACITY[size]).is_multiple_of(LINE));
-        size += 1;
-    }
-};
+const PAGE: usize = 4096;
+/// What the kernel is given it lays at the begin of a page. It copies tens of kilobytes up to a quarter faster where both
+/// begin at a cache line, and some processors copy sixteen times slower from the last bytes of a page to the begin of
+/// another. So a line begins where a frame does, and in the largest slots, which are for superframes, where the payload of
+/// TCP over IPv4 with timestamps does; and all their headers are far from the end of a page.
+const LARGE_PAYLOAD: usize = ROOM + 14 + 20 + 32;
+/// Where in its page that payload begins, at least.
+const PAYLOAD_AT: usize = 2 * LINE;
+/// The largest slots begin in so many places of a page, as their headers would else fight for the same places of the cache.
+const PLACES: usize = 16;
+const LARGE_STRIDE: usize = (ROOM + CAPACITY[LARGE]).next_multiple_of(PAGE);
+const _: () =
+    assert!(PLACES.is_power_of_two() && ROOM + CAPACITY[LARGE] + (PLACES - 1) * LINE <= LARGE_STRIDE);
 
 /// Numbers memories, so that a lease is never taken for one of another arena.
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -59,6 +60,10 @@ struct Region {
     /// Bytes in front of the first slot.
     lead: usize,
     stride: usize,
+    /// Bytes of a slot.
+    room: usize,
+    /// The bits of a slot's number by which it begins so many lines later than the stride says.
+    places: usize,
     /// First frame number.
     base: u32,
 }
@@ -79,10 +84,16 @@ impl Memory {
     pub(super) fn new(counts: [u32; 4]) -> Memory {
         let mut base = 0;
         let regions = std::array::from_fn(|size| {
-            let stride = ROOM + CAPACITY[size];
-            let bytes = vec![0u8; counts[size] as usize * stride + LINE].into_boxed_slice();
-            let lead = (bytes.as_ptr().addr() + LINE_AT).wrapping_neg() % LINE;
-            let region = Region { bytes: NonNull::from(Box::leak(bytes)), lead, stride, base };
+            let room = ROOM + CAPACITY[size];
+            // What is at the begin of a line, where it is to be, and in how large a unit that counts.
+            let (stride, places, what, at, unit) = if size == LARGE {
+                (LARGE_STRIDE, PLACES - 1, LARGE_PAYLOAD, PAYLOAD_AT, PAGE)
+            } else {
+                (room.next_multiple_of(LINE), 0, ROOM, 0, LINE)
+            };
+            let bytes = vec![0u8; counts[size] as usize * stride + unit].into_boxed_slice();
+            let lead = at.wrapping_sub(bytes.as_ptr().addr() + what) % unit;
+            let region = Region { bytes: NonNull::from(Box::leak(bytes)), lead, stride, room, places, base };
             base += counts[size];
             region
         });
@@ -111,9 +122,10 @@ impl Memory {
     /// `len` bytes of a slot from `from` on, checked to be inside it.
     #[inline]
     fn part(&self, (size, index): (usize, u32), from: usize, len: usize) -> NonNull<[u8]> {
-        let Region { bytes, lead, stride, .. } = &self.regions[size];
-        let at = lead + index as usize * stride + from;
-        assert!(from + len <= *stride && at + len <= bytes.len(), "a slot ends where the next begins");
+        let Region { bytes, lead, stride, room, places, .. } = &self.regions[size];
+        let index = index as usize;
+        let at = lead + index * stride + (index & places) * LINE + from;
+        assert!(from + len <= *room && at + len <= bytes.len(), "a slot ends where the next begins");
         // SAFETY: `at + len` is within the allocation, as was just checked.
         let start = unsafe { bytes.cast::<u8>().add(at) };
         NonNull::slice_from_raw_parts(start, len)

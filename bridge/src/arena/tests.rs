@@ -28,12 +28,18 @@ fn a_frame_of_any_length_comes_out_as_it_went_in() {
 }
 
 #[test]
-fn the_payload_of_tcp_begins_at_a_cache_line() {
-    let mut arena = Arena::new(1 << 20);
-    for len in [100, 1514, 9014, 62_651] {
-        for _ in 0..3 {
+fn frames_and_the_payload_of_tcp_begin_at_a_cache_line_and_no_payload_at_the_end_of_a_page() {
+    let mut arena = Arena::new(16 << 20);
+    for (len, payload) in [(100, 0), (1514, 0), (9014, 0), (62_651, 66)] {
+        for _ in 0..200 {
             let id = arena.insert(&pattern(len), VnetHeader::default()).unwrap();
-            assert_eq!(arena.bytes(id)[66..].as_ptr().addr() % 64, 0, "a frame of {len} bytes");
+            let frame = arena.bytes(id).as_ptr().addr();
+            assert_eq!((frame + payload) % 64, 0, "a frame of {len} bytes");
+            // UDP or TCP, over IPv4 or IPv6, with or without a tag and options; or the frame as a whole.
+            for header in [0, 14, 42, 46, 54, 58, 62, 66, 70, 74, 78, 82, 86, 90, 98, 118] {
+                let from_end = 4096 - (frame + header) % 4096;
+                assert!(len < 16_384 && header > 0 || from_end > 15, "{len} bytes, {header} of them headers");
+            }
         }
     }
 }
