@@ -10,9 +10,10 @@
 //! - A member that is *held* by its maximum rate is not passed over: it gets its quantum at its turn, at most one is
 //!   saved, and it spends that between the others' pieces whenever its rate allows. Else it would send one piece a round,
 //!   far less than its rate, since it is held again after each.
-//! - A deficit may be negative: a piece may be larger than what is left of it, and bytes that were sent out of turn (a
-//!   guaranteed minimum) count against the share. The debt is bounded by one quantum, else a minimum above the share would
-//!   have to be paid back for ever.
+//! - A deficit may be negative: a piece goes as a whole where its first segment may go, and bytes that were sent out of
+//!   turn (a guaranteed minimum) count against the share. A member in debt is passed over until its quanta have paid it.
+//!   The debt is bounded by a piece or one quantum, whichever is more, else a minimum above the share would have to be paid
+//!   back for ever. So quanta may be much smaller than pieces: rounds are short, and members take turns by pieces.
 //!
 //! No rounding takes place here: quanta are integers that stand to each other exactly as the weights do.
 
@@ -21,6 +22,8 @@
 pub(crate) struct Drr {
     deficit: [i64; 8],
     quantum: [u32; 8],
+    /// Largest piece: what a member may owe, unless its quantum is more.
+    piece: u32,
     current: u8,
     /// Whether `current` has got its quantum in this visit.
     visited: bool,
@@ -29,15 +32,16 @@ pub(crate) struct Drr {
 }
 
 impl Drr {
-    pub(crate) const fn new(quantum: [u32; 8]) -> Drr {
-        Drr { deficit: [0; 8], quantum, current: 0, visited: false, credited: 0 }
+    pub(crate) const fn new(quantum: [u32; 8], piece: u32) -> Drr {
+        Drr { deficit: [0; 8], quantum, piece, current: 0, visited: false, credited: 0 }
     }
 
-    /// New quanta: what members have saved is cut to them.
-    pub(crate) fn requantize(&mut self, quantum: [u32; 8]) {
+    /// New quanta: what members have saved or owe is cut to them.
+    pub(crate) fn requantize(&mut self, quantum: [u32; 8], piece: u32) {
         self.quantum = quantum;
+        self.piece = piece;
         for (deficit, quantum) in self.deficit.iter_mut().zip(quantum) {
-            *deficit = (*deficit).clamp(-i64::from(quantum), i64::from(quantum));
+            *deficit = (*deficit).clamp(-i64::from(quantum.max(piece)), i64::from(quantum));
         }
     }
 
@@ -96,14 +100,6 @@ impl Drr {
         self.deficit[usize::from(member & 7)] >= i64::from(head)
     }
 
-    /// How far a piece of `member` may go, if it may send at all: a piece is not cut where the deficit ends, but where the
-    /// debt would be more than a quantum.
-    pub(crate) fn reach(&self, member: u8) -> u32 {
-        let member = usize::from(member & 7);
-        let reach = self.deficit[member] + i64::from(self.quantum[member]);
-        u32::try_from(reach.max(0)).unwrap_or(u32::MAX)
-    }
-
     /// Goes on to the next member of `members` behind the current one (which may be the same again).
     #[inline]
     fn advance(&mut self, members: u8) {
@@ -116,7 +112,7 @@ impl Drr {
     #[inline]
     pub(crate) fn charge(&mut self, member: u8, bytes: u32) {
         let member = usize::from(member & 7);
-        let floor = -i64::from(self.quantum[member]);
+        let floor = -i64::from(self.quantum[member].max(self.piece));
         let deficit = &mut self.deficit[member];
         *deficit = (*deficit - i64::from(bytes)).max(floor);
     }
@@ -154,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_member_that_refills_in_its_turn_waits_for_the_next_round() {
-        let mut drr = Drr::new([1500; 8]);
+        let mut drr = Drr::new([1500; 8], 0);
         let first = drr.pick(0b11, 0, |_| 1500);
         assert_eq!((first, drr.deficit[0]), (0, 1500));
         drr.charge(0, 500);
@@ -164,25 +160,41 @@ mod tests {
 
     #[test]
     fn a_head_above_the_quantum_is_sent_after_some_rounds() {
-        let mut drr = Drr::new([100; 8]);
+        let mut drr = Drr::new([100; 8], 0);
         assert_eq!((drr.pick(0b1, 0, |_| 950), drr.deficit[0]), (0, 1000));
     }
 
     #[test]
-    fn a_piece_may_be_owed_up_to_a_quantum_and_is_paid_back() {
-        let mut drr = Drr::new([1000; 8]);
-        assert_eq!((drr.pick(0b11, 0, |_| 100), drr.reach(0)), (0, 2000));
-        drr.charge(0, 1900);
-        assert_eq!((drr.pick(0b11, 0, |_| 100), drr.reach(1)), (1, 2000));
-        drr.charge(1, 1000);
-        // 900 of the next quantum are gone already.
-        assert_eq!((drr.pick(0b11, 0, |_| 100), drr.reach(0)), (0, 1100));
-        assert_eq!(drr.pick(0b11, 0, |_| 101), 1, "and a segment that is longer than what is left waits");
+    fn a_piece_is_owed_and_paid_back_by_quanta() {
+        let mut drr = Drr::new([1000; 8], 5000);
+        assert_eq!(drr.pick(0b11, 0, |_| 100), 0);
+        // 3500 more than it has: it is passed over until the fourth quantum has paid them.
+        drr.charge(0, 4500);
+        for _ in 0..4 {
+            assert_eq!(drr.pick(0b11, 0, |_| 1000), 1);
+            drr.charge(1, 1000);
+        }
+        assert_eq!((drr.pick(0b11, 0, |_| 500), drr.deficit[0]), (0, 500));
+        drr.charge(0, 500);
+        // A segment that is longer than what is left waits.
+        assert_eq!((drr.pick(0b11, 0, |_| 1), drr.deficit), (1, [0, 1000, 0, 0, 0, 0, 0, 0]));
+    }
+
+    #[test]
+    fn nobody_owes_more_than_a_piece_or_a_quantum() {
+        let mut drr = Drr::new([1000; 8], 5000);
+        drr.charge(0, 9000);
+        assert_eq!(drr.deficit[0], -5000);
+        let mut drr = Drr::new([1000; 8], 500);
+        drr.charge(0, 9000);
+        assert_eq!(drr.deficit[0], -1000);
+        drr.requantize([100; 8], 200);
+        assert_eq!(drr.deficit[0], -200);
     }
 
     #[test]
     fn a_suspended_member_keeps_one_quantum_at_most() {
-        let mut drr = Drr::new([1000; 8]);
+        let mut drr = Drr::new([1000; 8], 0);
         drr.pick(0b1, 0, |_| 3000);
         drr.suspended(0);
         assert_eq!(drr.deficit[0], 1000);
@@ -190,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_held_member_spends_its_quantum_between_the_pieces_of_the_others() {
-        let mut drr = Drr::new([3000; 8]);
+        let mut drr = Drr::new([3000; 8], 0);
         assert_eq!(drr.pick(0b11, 0, |_| 1000), 0);
         drr.charge(0, 1000);
         // Held after its first piece, it has 2000 left.

@@ -241,7 +241,7 @@ impl Port {
             self.starved |= free;
             return None;
         };
-        let grant = self.take(slab, choice.priority, choice.class, |selection| selection.allowance(choice));
+        let grant = self.take(slab, choice.priority, choice.class, |selection| selection.cut(choice.class));
         self.selection.charge(choice, grant.wire, now);
         if let Some(line) = &mut self.line {
             if self.starved {
