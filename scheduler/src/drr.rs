@@ -100,6 +100,17 @@ impl Drr {
         self.deficit[usize::from(member & 7)] >= i64::from(head)
     }
 
+    /// Charges `bytes` to `member`, whose turn it is, if what it has left is enough.
+    #[inline]
+    pub(crate) fn spend(&mut self, member: u8, bytes: u32) -> bool {
+        let deficit = &mut self.deficit[usize::from(member & 7)];
+        let enough = *deficit >= i64::from(bytes);
+        if enough {
+            *deficit -= i64::from(bytes);
+        }
+        enough
+    }
+
     /// Goes on to the next member of `members` behind the current one (which may be the same again).
     #[inline]
     fn advance(&mut self, members: u8) {

@@ -61,6 +61,9 @@ pub(crate) struct Choice {
     pub(crate) class: u8,
     /// Whether the class had to choose among several priorities: only then their ring counts.
     contested: bool,
+    /// Whether the next choice is the same, as long as `goes_on` says so and the same queues are eligible: no rate of a class
+    /// has a say, and no other priority of the class.
+    pub(crate) steady: bool,
 }
 
 /// Classes of one port and their state.
@@ -227,7 +230,14 @@ impl Selection {
         }
         let contested = !of.is_power_of_two();
         let priority = if contested { self.within(class, of, heads) } else { lowest(of) as u8 };
-        Some(Choice { priority, class, contested })
+        let steady = !contested && waiting & (self.with_min | self.with_max) == 0;
+        Some(Choice { priority, class, contested, steady })
+    }
+
+    /// Whether a steady choice holds for one more frame of `wire` bytes, which is charged then.
+    #[inline]
+    pub(crate) fn goes_on(&mut self, choice: Choice, wire: u32) -> bool {
+        self.is_strict(choice.class) || self.ring.spend(choice.class, wire)
     }
 
     fn members_of(&self, class: u8) -> u8 {

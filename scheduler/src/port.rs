@@ -1,10 +1,11 @@
 //! One egress port: its queues, which of them are paused, and its line.
 
 mod pauses;
+mod removal;
 
 use crate::Meta;
 use crate::config::{PortConfig, QueueLimit};
-use crate::ets::Selection;
+use crate::ets::{Choice, Selection};
 use crate::ids::{FrameId, PortId, Priority};
 use crate::queue::{Entry, Fifo, Shape, Slab};
 use crate::shaper::Shaper;
@@ -99,6 +100,8 @@ pub(crate) struct Port {
     lifetimes: [Time; 8],
     mortal: u8,
     selection: Selection,
+    /// Who goes next as well, if it is a frame: until a queue begins or ends to be eligible, or settings change.
+    steady: Option<Choice>,
     line: Option<Shaper>,
     /// How long the piece that went last occupies the line, if it was of several segments: a strict class need not wait for
     /// its end.
@@ -121,6 +124,7 @@ impl Port {
             lifetimes: [Time::NEVER; 8],
             mortal: 0,
             selection: Selection::new(config),
+            steady: None,
             line: config.line_rate.map(|r| Shaper::new(r, config.burst)),
             piece: Time::ZERO,
             starved: true,
@@ -141,6 +145,7 @@ impl Port {
 
     pub(crate) fn configure(&mut self, config: &PortConfig) {
         self.selection.configure(config);
+        self.steady = None;
         self.line = config.line_rate.map(|r| Shaper::retuned(r, config.burst, self.line));
         self.set_queues(config);
     }
@@ -217,6 +222,7 @@ impl Port {
         if self.backlog & bit == 0 {
             self.selection.began(priority.get(), self.eligible(), now);
             self.backlog |= bit;
+            self.steady = None;
             self.heads[index] = shape.wire_at(0);
         }
     }
@@ -236,6 +242,12 @@ impl Port {
             self.end_pauses(now);
         }
         let free = self.line.is_none_or(|line| line.ready(now));
+        if free
+            && let Some(choice) = self.steady
+            && let Some(grant) = self.go_on(choice, slab, now)
+        {
+            return Some(grant);
+        }
         let eligible = if free { self.eligible() } else { self.interleaving(now) };
         let Some(choice) = self.selection.choose(eligible, now, &self.heads) else {
             self.starved |= free;
@@ -243,93 +255,51 @@ impl Port {
         };
         let grant = self.take(slab, choice.priority, choice.class, |selection| selection.cut(choice.class));
         self.selection.charge(choice, grant.wire, now);
+        self.occupy(&grant, free, now);
+        if self.backlog & (1 << (choice.priority & 7)) == 0 {
+            self.ended(choice.priority);
+        } else {
+            self.steady = choice.steady.then_some(choice);
+        }
+        Some(grant)
+    }
+
+    /// One frame more of whom it was the turn before, if nothing has changed: most frames go like that.
+    #[inline]
+    fn go_on(&mut self, choice: Choice, slab: &mut Slab, now: Time) -> Option<Grant> {
+        let index = usize::from(choice.priority & 7);
+        let is_frame = self.queues[index].fifo.front(slab).shape.segs == 1;
+        if !is_frame || !self.selection.goes_on(choice, self.heads[index]) {
+            return None;
+        }
+        let grant = self.take_frame(slab, index, choice.class);
+        self.occupy(&grant, true, now);
+        if self.queues[index].fifo.len == 0 {
+            self.ended(choice.priority);
+        }
+        Some(grant)
+    }
+
+    /// A piece is on the line.
+    #[inline]
+    fn occupy(&mut self, grant: &Grant, free: bool, now: Time) {
         if let Some(line) = &mut self.line {
             if self.starved {
                 line.forgo(now);
             }
             self.late = self.late + line.charge(grant.wire, now);
             if free {
-                let divisible = grant.to - grant.from > 1 && !self.selection.is_strict(choice.class);
+                let divisible = grant.to - grant.from > 1 && !self.selection.is_strict(grant.class);
                 self.piece = if divisible { line.time_of(grant.wire) } else { Time::ZERO };
             }
         }
         self.starved = false;
-        if self.backlog & (1 << (choice.priority & 7)) == 0 {
-            self.selection.emptied(choice.priority, self.eligible());
-        }
-        Some(grant)
     }
 
-    /// Removes from the head of a queue what `allowance` covers, which is asked for a superframe only.
-    #[allow(clippy::inline_always)] // A grant that goes through memory costs a tenth of all that is done for a frame.
-    #[inline(always)]
-    fn take(
-        &mut self,
-        slab: &mut Slab,
-        priority: u8,
-        class: u8,
-        allowance: impl FnOnce(&Selection) -> u32,
-    ) -> Grant {
-        let index = usize::from(priority & 7);
-        let queue = &mut self.queues[index];
-        // Field by field: a read that is wider than the write before it has to wait for the cache.
-        let entry = queue.fifo.front(slab);
-        let (id, cells, single) = (entry.id, entry.cells, entry.shape.segs == 1);
-        let (from, (to, bytes, wire)) = if single {
-            (0, (1, entry.shape.last_len, self.heads[index]))
-        } else {
-            (queue.fifo.head_seg, entry.shape.piece(queue.fifo.head_seg, allowance(&self.selection)))
-        };
-        let last = single || to == entry.shape.segs;
-        queue.frames -= u64::from(to - from);
-        queue.bytes -= u64::from(bytes);
-        let next_seg = if last {
-            queue.cells -= u32::from(cells);
-            queue.fifo.pop(slab);
-            0
-        } else {
-            queue.fifo.head_seg = to;
-            to
-        };
-        if queue.fifo.len == 0 {
-            self.backlog &= !(1 << index);
-        } else {
-            self.heads[index] = queue.fifo.front(slab).shape.wire_at(next_seg);
-        }
-        Grant { id, priority: Priority::new(priority), class, from, to, bytes, wire, last }
-    }
-
-    /// Removes the head of a queue as a whole: what was not sent of it.
-    pub(crate) fn discard(&mut self, slab: &mut Slab, priority: Priority) -> Option<Grant> {
-        if self.backlog & (1 << priority.get()) == 0 {
-            return None;
-        }
-        let class = self.class_of(priority);
-        let grant = self.take(slab, priority.get(), class, |_| u32::MAX);
-        if self.backlog & (1 << priority.get()) == 0 {
-            self.selection.emptied(priority.get(), self.eligible());
-        }
-        Some(grant)
-    }
-
-    /// Removes the first frame that has waited too long.
-    #[inline]
-    pub(crate) fn stale(&mut self, slab: &mut Slab, now: Time) -> Option<Grant> {
-        let mortal = self.backlog & self.mortal;
-        if mortal == 0 { None } else { self.first_stale(mortal, slab, now) }
-    }
-
-    #[inline(never)]
-    fn first_stale(&mut self, mut candidates: u8, slab: &mut Slab, now: Time) -> Option<Grant> {
-        while candidates != 0 {
-            let priority = candidates.trailing_zeros() as usize;
-            let waited = now - self.queues[priority].fifo.front(slab).since;
-            if waited > self.lifetimes[priority] {
-                return self.discard(slab, Priority::new(priority as u8));
-            }
-            candidates &= candidates - 1;
-        }
-        None
+    /// A queue has become empty.
+    fn ended(&mut self, priority: u8) {
+        self.steady = None;
+        self.selection.emptied(priority, self.eligible());
     }
 
     /// Something outside the queues takes line time.

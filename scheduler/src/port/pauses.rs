@@ -33,6 +33,7 @@ impl Port {
             pauses.since = now;
             pauses.count += 1;
             self.paused |= bit;
+            self.steady = None;
             self.selection.suspended(priority.get(), self.eligible());
         }
         self.pause_ends = self.first_pause_end();
@@ -63,6 +64,7 @@ impl Port {
         }
         let before = self.eligible();
         self.paused &= !bit;
+        self.steady = None;
         let pauses = &mut self.pauses[priority.index()];
         pauses.ended = pauses.ended + (end - pauses.since);
         pauses.until = Time::NEVER;

@@ -489,7 +489,10 @@ proptest! {
         spans in prop::collection::vec(1..2000u64, 5),
     ) {
         let config = port(rate, table(&weights));
-        let shape = |i: usize| Shape { segs: segs[i], seg_len: lens[i].min(1514), last_len: lens[i] };
+        let shape = |i: usize| {
+            let len = if segs[i] == 1 { lens[i] } else { lens[i].min(1514) };
+            Shape { segs: segs[i], seg_len: len, last_len: len }
+        };
         let mut flood = Flood::new(config, only(weights.len(), |i| std::vec![shape(i)]));
         let least = f64::from(*weights.iter().min().unwrap());
         let cut = (Rate::from_bits_per_second(rate).bytes_in(Time::from_micros(100)) as f64).min(69_400.0);

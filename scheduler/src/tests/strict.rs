@@ -37,6 +37,9 @@ impl Line {
     }
 }
 
+/// Makes the strict frame eligible, at the earliest at the instant that is answered.
+type Change = fn(&mut Line, Time) -> Time;
+
 fn us(us: u64) -> Time {
     Time::from_micros(us)
 }
@@ -106,4 +109,57 @@ fn a_strict_class_that_its_maximum_rate_holds_wakes_nobody_before_its_time() {
     assert_eq!(sent, [40 * 1538, 2 * 1250]);
     // The second strict frame had to wait for 1250 bytes at 10 Mbit/s.
     assert!(now >= us(1000), "{now:?}");
+}
+
+#[test]
+fn whatever_makes_a_strict_frame_eligible_it_goes_before_the_next_of_a_long_turn() {
+    let frame = Shape::frame(60);
+    let next = |line: &mut Line, now: &mut Time| {
+        *now = (*now).max(line.scheduler.next_wake(PortId(0)).unwrap());
+        line.scheduler.poll(PortId(0), *now).unwrap().priority
+    };
+    let changes: [(&str, Change); 4] = [
+        ("it comes", |line, now| {
+            line.queue(STRICT, Shape::frame(60), now);
+            now
+        }),
+        ("its pause is ended", |line, now| {
+            line.scheduler.resume(PortId(0), STRICT, now);
+            now
+        }),
+        ("its pause ends by itself", |line, now| {
+            line.scheduler.pause(PortId(0), STRICT, now + us(1), now);
+            now + us(1)
+        }),
+        ("its class becomes strict", |line, now| {
+            line.scheduler.configure(PortId(0), &port(GBIT, table(&[100, 0])));
+            now
+        }),
+    ];
+    for (name, change) in changes {
+        let mut line = Line::new();
+        if name == "its class becomes strict" {
+            line.scheduler.configure(PortId(0), &port(GBIT, table(&[99, 1])));
+        }
+        let mut now = Time::ZERO;
+        for _ in 0..20 {
+            line.queue(BULK, frame, now);
+        }
+        if name.contains("pause") {
+            line.scheduler.pause(PortId(0), STRICT, Time::NEVER, now);
+        }
+        if name != "it comes" {
+            line.queue(STRICT, frame, now);
+        }
+        for _ in 0..5 {
+            assert_eq!(next(&mut line, &mut now), BULK, "{name}");
+        }
+        now = change(&mut line, now);
+        assert_eq!(next(&mut line, &mut now), STRICT, "{name}");
+        assert_eq!(next(&mut line, &mut now), BULK, "{name}");
+        // And who is paused in its turn sends nothing more.
+        line.scheduler.pause(PortId(0), BULK, Time::NEVER, now);
+        assert_eq!(line.scheduler.next_wake(PortId(0)), None, "{name}");
+        assert_eq!(line.scheduler.poll(PortId(0), now + us(100)), None, "{name}");
+    }
 }
