@@ -280,6 +280,12 @@ impl Buffer {
         });
     }
 
+    /// Whether the gate of some group changed.
+    #[inline]
+    pub(crate) fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
     /// The next group whose gate changed.
     #[inline]
     pub(crate) fn take_changed(&mut self) -> Option<u16> {

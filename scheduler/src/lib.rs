@@ -191,6 +191,12 @@ impl Scheduler {
         self.buffer.configure_group(group(ingress, arrival), config);
     }
 
+    /// Whether `gate_event` has something.
+    #[inline]
+    pub fn has_gate_events(&self) -> bool {
+        self.buffer.has_changed()
+    }
+
     /// The next gate that changed: the priority group, and whether its sender may send now.
     #[inline]
     pub fn gate_event(&mut self) -> Option<(PortId, Priority, bool)> {

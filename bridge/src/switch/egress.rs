@@ -34,24 +34,54 @@ impl Switch {
 
     /// What became of a piece.
     pub fn settle(&mut self, port: PortId, grant: &Grant, outcome: TxOutcome, arena: &mut Arena) {
-        let count = piece(grant);
-        let books = &mut self.books[port.index()];
-        books.in_flight.subtract(count);
-        if outcome == TxOutcome::Refused {
-            return self.lose(port, grant, Reason::DeviceRefused, arena);
+        self.settle_all(port, std::iter::once((grant, outcome)), arena);
+    }
+
+    /// What became of pieces of one port, in their order. Those of one queue that were sent in a row are counted at once: most
+    /// often it is all of them.
+    pub fn settle_all<'a>(
+        &mut self,
+        port: PortId,
+        pieces: impl Iterator<Item = (&'a Grant, TxOutcome)>,
+        arena: &mut Arena,
+    ) {
+        let mut run = Run::default();
+        for (grant, outcome) in pieces {
+            if outcome == TxOutcome::Refused {
+                self.books[port.index()].in_flight.subtract(piece(grant));
+                self.lose(port, grant, Reason::DeviceRefused, arena);
+                continue;
+            }
+            let of = (grant.priority.index(), usize::from(grant.class & 7));
+            if run.of != of {
+                self.enter(port, &run);
+                run = Run { of, ..Run::default() };
+            }
+            run.sent.add(piece(grant));
+            run.wire += u64::from(grant.wire);
+            self.release(port, grant, arena);
         }
-        books.tx.add(count);
-        books.priorities[grant.priority.index()].tx.add(count);
-        books.class_tx[usize::from(grant.class)].add(count);
-        books.class_wire[usize::from(grant.class)] += u64::from(grant.wire);
-        self.release(port, grant, arena);
+        self.enter(port, &run);
+        self.take_gates();
+    }
+
+    /// Enters pieces that were sent into the books of their port.
+    fn enter(&mut self, port: PortId, run: &Run) {
+        let (books, (priority, class)) = (&mut self.books[port.index()], run.of);
+        books.in_flight.subtract(run.sent);
+        books.tx.add(run.sent);
+        books.priorities[priority].tx.add(run.sent);
+        books.class_tx[class].add(run.sent);
+        books.class_wire[class] += run.wire;
     }
 
     pub(super) fn lose(&mut self, port: PortId, grant: &Grant, reason: Reason, arena: &mut Arena) {
         self.books[port.index()].dropped_out(reason, grant.priority, piece(grant));
         self.release(port, grant, arena);
+        self.take_gates();
     }
 
+    /// Lets go of a frame whose last piece this is; gates may change by that.
     fn release(&mut self, port: PortId, grant: &Grant, arena: &mut Arena) {
         if !grant.last {
             return;
@@ -60,7 +90,6 @@ impl Switch {
             self.return_lease(port, grant, arena);
         } else if self.scheduler.sent(grant.id) {
             arena.free(grant.id);
-            self.take_gates();
         }
     }
 
@@ -80,6 +109,15 @@ impl Switch {
             }
         }
     }
+}
+
+/// Pieces of one queue that were sent in a row.
+#[derive(Default)]
+struct Run {
+    /// Priority and class.
+    of: (usize, usize),
+    sent: Count,
+    wire: u64,
 }
 
 /// A piece in the books: a unit is counted with its end.

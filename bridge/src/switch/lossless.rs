@@ -46,6 +46,13 @@ impl Switch {
     /// Gates that changed: to the peer by flow control, and to whoever owns the ports.
     #[inline]
     pub(super) fn take_gates(&mut self) {
+        if self.scheduler.has_gate_events() {
+            self.take_changed_gates();
+        }
+    }
+
+    #[inline(never)]
+    fn take_changed_gates(&mut self) {
         while let Some((port, priority, open)) = self.scheduler.gate_event() {
             if open || !self.drops(port, priority) {
                 self.flow.gate(port, priority, open);

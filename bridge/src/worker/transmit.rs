@@ -115,9 +115,7 @@ impl Worker {
         self.outcomes.clear();
         port.tx(&self.descs, &mut self.arena, &mut self.outcomes);
         let outcomes = self.outcomes.iter().copied().chain(std::iter::repeat(TxOutcome::Refused));
-        for (grant, outcome) in self.grants.iter().zip(outcomes) {
-            self.switch.settle(id, grant, outcome, &mut self.arena);
-        }
+        self.switch.settle_all(id, self.grants.iter().zip(outcomes), &mut self.arena);
         (bytes, self.switch.next_tx(id).is_some_and(|wake| wake <= now))
     }
 
