@@ -41,5 +41,17 @@ fn rx_poll_settle_1000(mut load: SwitchLoad) -> SwitchLoad {
     load
 }
 
-library_benchmark_group!(name = frames, benchmarks = [enqueue_dequeue_1000, rx_poll_settle_1000]);
+#[library_benchmark]
+#[bench::frames_64(args = (60), setup = SwitchLoad::new)]
+fn batch_of_64(mut load: SwitchLoad) -> SwitchLoad {
+    for _ in 0..16 {
+        black_box(&mut load).batch();
+    }
+    load
+}
+
+library_benchmark_group!(
+    name = frames,
+    benchmarks = [enqueue_dequeue_1000, rx_poll_settle_1000, batch_of_64]
+);
 main!(library_benchmark_groups = frames);

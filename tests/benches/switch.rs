@@ -1,7 +1,7 @@
 //! What a frame costs between two devices: received (with its copy into memory), forwarded, granted, settled.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use dcbridge_tests::load::SwitchLoad;
+use dcbridge_tests::load::{BATCH, SwitchLoad};
 
 fn frames(c: &mut Criterion) {
     let mut group = c.benchmark_group("switch/rx+poll+settle");
@@ -12,6 +12,13 @@ fn frames(c: &mut Criterion) {
             b.iter(|| load.step())
         });
     }
+}
+
+fn batches(c: &mut Criterion) {
+    let mut group = c.benchmark_group("switch/rx+poll+settle in batches");
+    group.throughput(Throughput::Elements(BATCH.into()));
+    let mut load = SwitchLoad::new(60);
+    group.bench_function("64 bytes", |b| b.iter(|| load.batch()));
 }
 
 fn crossing(c: &mut Criterion) {
@@ -25,5 +32,5 @@ fn crossing(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, frames, crossing);
+criterion_group!(benches, frames, batches, crossing);
 criterion_main!(benches);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use dcbridge::arena::Arena;
-use dcbridge::port::{TxBatch, TxOutcome, VnetHeader};
+use dcbridge::port::{RxFrame, TxBatch, TxOutcome, VnetHeader};
 use dcbridge::sim::frames::Spec;
 use dcbridge::switch::crew::Crew;
 use dcbridge::switch::{Attachment, Setting, Switch};
 use dcbridge_scheduler::{
-    ClassTable, FrameId, Meta, PortConfig, PortId, Priority, QueueLimit, Rate, Scheduler, Shape, Time, Tsa,
+    ClassTable, FrameId, Grant, Meta, PortConfig, PortId, Priority, QueueLimit, Rate, Scheduler, Shape, Time,
+    Tsa,
 };
 
 use crate::virtual_time::{config, ets_classes};
@@ -98,7 +99,12 @@ pub struct SwitchLoad {
     next: usize,
     now: Time,
     descs: TxBatch,
+    received: Vec<RxFrame>,
+    grants: Vec<Grant>,
 }
+
+/// Frames of a batch.
+pub const BATCH: u32 = 64;
 
 impl SwitchLoad {
     /// Four ports; frames of `len` bytes without FCS, of eight priorities by DSCP, from one port to another.
@@ -133,8 +139,17 @@ impl SwitchLoad {
                 Spec { from: 0, to: Some(1), dscp: priority << 3, len, ..Spec::default() }.udp(1).bytes
             })
             .collect();
-        let (members, descs) = (members.collect(), TxBatch::with_capacity(8));
-        let mut load = SwitchLoad { members, crew, frames, next: 0, now: Time::ZERO, descs };
+        let (members, descs) = (members.collect(), TxBatch::with_capacity(BATCH as usize));
+        let mut load = SwitchLoad {
+            members,
+            crew,
+            frames,
+            next: 0,
+            now: Time::ZERO,
+            descs,
+            received: Vec::new(),
+            grants: Vec::new(),
+        };
         for port in (0..4).map(PortId) {
             let (switch, arena) = load.owner(port);
             switch.attach(port, Attachment::plain(true));
@@ -192,6 +207,33 @@ impl SwitchLoad {
         switch.settle(port, &grant, TxOutcome::Sent, arena);
         self.exchange();
         true
+    }
+
+    /// A batch of frames of one priority: in, through, out, like a worker that has much to do. Copying them into memory is
+    /// part of it.
+    ///
+    /// # Panics
+    /// When they don't come out where they should.
+    pub fn batch(&mut self) {
+        let Self { members, frames, next, now, descs, received, grants, .. } = self;
+        let (switch, arena) = &mut members[0];
+        *now = *now + PACE;
+        received.clear();
+        for _ in 0..BATCH {
+            let id = arena.insert(&frames[*next], VnetHeader::default()).expect("memory");
+            received.push(RxFrame { id, queue: 0 });
+        }
+        *next = (*next + 1) % frames.len();
+        switch.rx_all(PortId(0), received, arena, *now);
+        descs.clear();
+        grants.clear();
+        for _ in 0..BATCH {
+            *now = *now + PACE;
+            grants
+                .push(switch.poll(PortId(1), arena, *now, descs).expect("a frame to a known station leaves"));
+        }
+        let sent = std::iter::repeat(TxOutcome::Sent);
+        switch.settle_all(PortId(1), grants.iter().zip(sent), arena);
     }
 
     /// One frame: in, through, out. Copying it into memory is part of it.

@@ -5,6 +5,7 @@
 use dcbridge_scheduler::{PortId, Priority};
 
 use super::forward::PortSet;
+use super::tally::Offered;
 
 /// What came for one port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,14 +32,14 @@ impl Arrivals {
         Arrivals { by_port: vec![Arrived::default(); ports], ports: PortSet::EMPTY }
     }
 
-    /// A frame came; it was `queued`, or there was no room for it. `strayed`: it goes on with another priority than it had.
-    pub(super) fn add(&mut self, to: PortId, priority: Priority, bytes: u64, queued: bool, strayed: bool) {
+    /// Frames came. `strayed`: they go on with another priority than they had.
+    pub(super) fn add(&mut self, to: PortId, priority: Priority, offered: Offered, strayed: bool) {
         self.ports.insert(to);
         let arrived = &mut self.by_port[to.index()];
         let bit = 1 << priority.get();
-        arrived.queued |= if queued { bit } else { 0 };
-        arrived.full |= if queued { 0 } else { bit };
-        arrived.bytes += bytes;
+        arrived.queued |= if offered.queued { bit } else { 0 };
+        arrived.full |= if offered.full { bit } else { 0 };
+        arrived.bytes += offered.bytes;
         arrived.strayed |= strayed;
     }
 

@@ -27,6 +27,7 @@ use super::Switch;
 use super::books::{Reason, unit};
 use super::rewrite::Remembered;
 use super::table::cells_of;
+use super::tally::Offered;
 use crate::arena::{self, Arena, CELL, Lease};
 use crate::state::Count;
 
@@ -257,7 +258,8 @@ impl Switch {
         } else {
             self.scheduler.borrow(port, &meta, loan, now).err().map(Reason::from)
         };
-        self.arrivals.add(port, priority, whole(shape).bytes, refused.is_none(), false);
+        let (queued, full) = (refused.is_none(), refused.is_some());
+        self.arrivals.add(port, priority, Offered { bytes: whole(shape).bytes, queued, full }, false);
         self.waiting.insert(port);
         if let Some(reason) = refused {
             self.books[port.index()].dropped_out(reason, priority, whole(shape));

@@ -11,7 +11,9 @@ use super::crew::Notice;
 use super::forward::{Destination, PortSet};
 use super::parse::{self, ETHERNET, Frame};
 use super::rewrite::{self, Remembered};
+use super::tally::{Offered, Tally, Way};
 use crate::arena::{self, Arena};
+use crate::port::RxFrame;
 use crate::state::Count;
 
 /// Where a frame goes, and as what.
@@ -24,28 +26,47 @@ struct Route {
 impl Switch {
     /// A frame received by queue `queue` of a port. It is owned by the switch from here on.
     pub fn rx(&mut self, port: PortId, queue: u8, id: FrameId, arena: &mut Arena, now: Time) {
-        let queued = match parse::parse(arena.bytes(id), &arena.vnet(id)) {
-            Ok(frame) => self.take(port, queue, id, &frame, now),
-            Err(reason) => {
-                let len = arena.bytes(id).len() as u32;
-                let count = unit(1, len.into());
-                self.received(port, count, wire_bytes(len).into());
-                self.books[port.index()].dropped_in(reason, count);
-                false
+        self.rx_all(port, &[RxFrame { id, queue }], arena, now);
+    }
+
+    /// Frames received by a port, in their order. They are owned by the switch from here on.
+    pub fn rx_all(&mut self, port: PortId, frames: &[RxFrame], arena: &mut Arena, now: Time) {
+        let mut tally = Tally::default();
+        for &RxFrame { id, queue } in frames {
+            let queued = match parse::parse(arena.bytes(id), &arena.vnet(id)) {
+                Ok(frame) => self.take(port, queue, id, &frame, &mut tally, now),
+                Err(reason) => {
+                    let len = arena.bytes(id).len() as u32;
+                    let count = unit(1, len.into());
+                    tally.rx.add(count);
+                    tally.wire += u64::from(wire_bytes(len));
+                    self.books[port.index()].dropped_in(reason, count);
+                    false
+                }
+            };
+            if !queued {
+                arena.free(id);
             }
-        };
-        if !queued {
-            arena.free(id);
         }
+        self.enter_batch(port, &mut tally);
         self.take_gates();
     }
 
     /// `false`: nobody needs the frame any more.
     #[allow(clippy::inline_always)] // What the frame is was just found out, and is still in registers.
     #[inline(always)]
-    fn take(&mut self, port: PortId, queue: u8, id: FrameId, frame: &Frame, now: Time) -> bool {
+    fn take(
+        &mut self,
+        port: PortId,
+        queue: u8,
+        id: FrameId,
+        frame: &Frame,
+        tally: &mut Tally,
+        now: Time,
+    ) -> bool {
         let count = unit(u32::from(frame.shape.segs), frame.shape.bytes(0, frame.shape.segs));
-        self.received(port, count, frame.shape.wire(0, frame.shape.segs));
+        tally.rx.add(count);
+        tally.wire += frame.shape.wire(0, frame.shape.segs);
         if let Some(control) = control::inspect(frame)
             && let Some(verdict) = self.control(port, control, frame.bytes, now)
         {
@@ -57,18 +78,12 @@ impl Switch {
             return false;
         }
         match self.route(port, queue, frame, now) {
-            Ok(route) => self.admit(port, id, frame, &route, count, now),
+            Ok(route) => self.admit(port, id, frame, &route, count, tally, now),
             Err(reason) => {
                 self.books[port.index()].dropped_in(reason, count);
                 false
             }
         }
-    }
-
-    fn received(&mut self, port: PortId, count: Count, wire: u64) {
-        let books = &mut self.books[port.index()];
-        books.rx.add(count);
-        books.rx_wire += wire;
     }
 
     /// A frame that is for the switch; `None`: it isn't after all. `Err`: nobody's.
@@ -126,6 +141,7 @@ impl Switch {
     }
 
     /// Queues a frame at all its egress ports; `false` when none took it.
+    #[allow(clippy::too_many_arguments)] // What the steps before have found out.
     fn admit(
         &mut self,
         port: PortId,
@@ -133,22 +149,28 @@ impl Switch {
         frame: &Frame,
         route: &Route,
         count: Count,
+        tally: &mut Tally,
         now: Time,
     ) -> bool {
         self.frames[id.index()] = Remembered::new(frame, route.vid);
-        self.books[port.index()].priorities[route.class.priority.index()].rx.add(count);
-        self.lossless_came |= self.lossless[port.index()] & 1 << route.class.arrival.get() != 0;
+        let Classified { arrival, priority } = route.class;
         let meta = Meta {
             id,
             ingress: port,
-            arrival: route.class.arrival,
-            priority: route.class.priority,
+            arrival,
+            priority,
             cells: arena::cells(frame.bytes.len()) as u16,
             shape: frame.shape,
         };
         match route.to {
-            Destination::One(to) => self.enqueue(&meta, frame, route.vid, to, count, now),
-            Destination::Flood(set) => self.enqueue_all(&meta, frame, route.vid, set, count, now),
+            Destination::One(to) => {
+                self.goes(port, Way { to: Some(to), arrival, priority }, count, tally);
+                self.enqueue(&meta, frame, route.vid, to, count, &mut tally.offered, now)
+            }
+            Destination::Flood(set) => {
+                self.goes(port, Way { to: None, arrival, priority }, count, tally);
+                self.enqueue_all(&meta, frame, route.vid, set, count, now)
+            }
         }
     }
 
@@ -167,15 +189,26 @@ impl Switch {
             if n > 0 {
                 self.books[meta.ingress.index()].copies.add(count);
             }
-            queued |= self.enqueue(meta, frame, vid, to, count, now);
+            let mut offered = Offered::default();
+            queued |= self.enqueue(meta, frame, vid, to, count, &mut offered, now);
+            self.offered(to, meta.arrival, meta.priority, offered);
         }
         queued
     }
 
-    /// Offers a copy to one port; `false` when it was not taken.
-    #[allow(clippy::inline_always)] // What it is told was just put together.
+    /// Offers a copy to one port, which is noted in `offered`; `false` when it was not taken.
+    #[allow(clippy::inline_always, clippy::too_many_arguments)] // What it is told was just put together.
     #[inline(always)]
-    fn enqueue(&mut self, meta: &Meta, frame: &Frame, vid: u16, to: PortId, count: Count, now: Time) -> bool {
+    fn enqueue(
+        &mut self,
+        meta: &Meta,
+        frame: &Frame,
+        vid: u16,
+        to: PortId,
+        count: Count,
+        offered: &mut Offered,
+        now: Time,
+    ) -> bool {
         let action = self.forwarding.vlans(to).egress(vid, frame.tag);
         let refused = if frame.l3_len() > u32::from(self.facts[to.index()].mtu) {
             Some(Reason::MtuExceeded)
@@ -188,12 +221,13 @@ impl Switch {
             } else {
                 self.hand_over(to, &copy)
             };
-            let strayed = meta.arrival != meta.priority;
-            self.arrivals.add(to, meta.priority, count.bytes, admitted.is_ok(), strayed);
+            offered.bytes += count.bytes;
+            offered.queued |= admitted.is_ok();
+            offered.full |= admitted.is_err();
             admitted.err().map(Reason::from)
         };
         match refused {
-            None => self.waiting.insert(to),
+            None => {}
             // What is too small is the group where it came in, wherever it was to leave.
             Some(reason @ Reason::HeadroomFull) => {
                 self.books[meta.ingress.index()].dropped_by_group(reason, meta.arrival, count);

@@ -28,6 +28,7 @@ mod policies;
 mod rewrite;
 mod snapshot;
 mod table;
+mod tally;
 mod vlan;
 pub mod watchdog;
 

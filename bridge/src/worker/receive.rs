@@ -118,9 +118,7 @@ impl Worker {
             let step = if self.lossless { self.switch.calm(id).clamp(1, left) } else { left };
             self.received.clear();
             let status = port.rx(serve & slot.serve, step, &mut self.arena, &mut self.received);
-            for frame in &self.received {
-                self.switch.rx(id, frame.queue, frame.id, &mut self.arena, now);
-            }
+            self.switch.rx_all(id, &self.received, &mut self.arena, now);
             if status.lost > 0 {
                 self.switch.rx_lost(id, status.lost);
             }
