@@ -45,9 +45,9 @@ use crate::shaper::Shaper;
 use crate::time::{Time, WIRE_OVERHEAD};
 
 /// A whole superframe: bytes of a piece where there is no line rate, and the most anywhere. 64 KB are 45 segments of 1448
-/// bytes, each with headers, preamble and gap of its own on the wire: 69 210 bytes, 69 390 with a tag. A larger cut would only make quanta
-/// larger than what a queue holds in its share of the buffer (at 400 Gbit/s 100 us are 5 MB), and a class that empties in
-/// its turn loses what it did not use; and every lossless group has two of them as headroom.
+/// bytes, each with headers, preamble and gap of its own on the wire: 69 210 bytes, 69 390 with a tag. A larger cut would
+/// change nothing for a superframe, and make every lossless group set two of them apart as headroom (at 400 Gbit/s 100 us
+/// are 5 MB).
 pub const LARGEST_CUT: u32 = 69_400;
 /// How long a piece occupies the line at most, unless a single segment does.
 pub const CUT: Time = Time::from_micros(100);

@@ -259,8 +259,7 @@ impl Switch {
             self.scheduler.borrow(port, &meta, loan, now).err().map(Reason::from)
         };
         let (queued, full) = (refused.is_none(), refused.is_some());
-        self.arrivals.add(port, priority, Offered { bytes: whole(shape).bytes, queued, full }, false);
-        self.waiting.insert(port);
+        self.offered(port, priority, priority, Offered { bytes: whole(shape).bytes, queued, full });
         if let Some(reason) = refused {
             self.books[port.index()].dropped_out(reason, priority, whole(shape));
             if let Some((owner, lease)) = arena.give_back(id) {

@@ -1,7 +1,7 @@
 //! The switch in virtual time: what enters, where it leaves, and what the books say.
 
+mod batches;
 mod lossless;
-mod settle;
 mod walk;
 
 use std::cell::RefCell;

@@ -1,11 +1,11 @@
-//! Pieces that are settled together are in the books as if each had been settled alone.
+//! Frames that come together, and pieces that are settled together, are in the books as if each had been alone.
 
 use std::sync::Arc;
 
 use dcbridge_scheduler::{Grant, PortId, Time};
 
 use crate::arena::Arena;
-use crate::port::{TxBatch, TxOutcome, VnetHeader};
+use crate::port::{RxFrame, TxBatch, TxOutcome, VnetHeader};
 use crate::sim::frames::Spec;
 use crate::switch::crew::Crew;
 use crate::switch::{Attachment, Setting, Switch};
@@ -16,8 +16,8 @@ const CONFIG: &str = "[bridge]\nloop_detection = false\nflood_rate = \"unlimited
     [[port]]\nname = \"in\"\n[[port]]\nname = \"out\"\n[[port]]\nname = \"other\"\n";
 const OUT: PortId = PortId(1);
 
-/// A switch that has handed everything to the device of one port; and what that was.
-fn handed_over() -> (Switch, Arena, Vec<Grant>) {
+/// A switch with all links up.
+fn switch() -> (Switch, Arena) {
     let (config, _) = dcbridge_config::parse(CONFIG, "test").expect("it is right");
     let config = Arc::new(config);
     let crew = Crew::of(&config);
@@ -28,6 +28,12 @@ fn handed_over() -> (Switch, Arena, Vec<Grant>) {
         switch.attach(port, Attachment::plain(true));
         switch.set_link(port, true, &mut arena, Time::ZERO);
     }
+    (switch, arena)
+}
+
+/// A switch that has handed everything to the device of one port; and what that was.
+fn handed_over() -> (Switch, Arena, Vec<Grant>) {
+    let (mut switch, mut arena) = switch();
     for n in 0..60u8 {
         // To nobody that is known: each frame goes to two ports, and the other one keeps it.
         let spec = Spec {
@@ -71,4 +77,47 @@ fn pieces_settled_together_are_in_the_books_like_single_ones() {
     together.flush(PortId(2), &mut arena);
     assert_eq!(together.scheduler().occupancy().used, 0, "every frame was let go of");
     assert_eq!(together.scheduler().occupancy().used, single.scheduler().occupancy().used);
+}
+
+#[test]
+fn frames_that_come_together_are_in_the_books_like_single_ones() {
+    let frames: Vec<Vec<u8>> = (0..60u8)
+        .map(|n| {
+            // Runs of four, of several priorities, to a known station, to an unknown one and back where they come from.
+            let to = [1, 1, 5, 0][usize::from(n / 16)];
+            let spec = Spec {
+                from: 0,
+                to: Some(to),
+                dscp: (n / 4 % 3) << 3,
+                len: 60 + usize::from(n),
+                ..Spec::default()
+            };
+            let mut bytes = spec.udp(1).bytes;
+            // And some that are too short to be any.
+            bytes.truncate(if n % 9 == 8 { 10 } else { bytes.len() });
+            bytes
+        })
+        .collect();
+    let receive = |together: bool| {
+        let (mut switch, mut arena) = switch();
+        let hello = Spec { from: 1, to: Some(0), ..Spec::default() }.udp(1).bytes;
+        let id = arena.insert(&hello, VnetHeader::default()).expect("memory");
+        switch.rx(OUT, 0, id, &mut arena, Time::ZERO);
+        let insert = |bytes: &Vec<u8>| arena.insert(bytes, VnetHeader::default()).expect("memory");
+        let ids: Vec<RxFrame> = frames.iter().map(insert).map(|id| RxFrame { id, queue: 0 }).collect();
+        if together {
+            switch.rx_all(PortId(0), &ids, &mut arena, Time::ZERO);
+        } else {
+            ids.iter().for_each(|f| switch.rx(PortId(0), f.queue, f.id, &mut arena, Time::ZERO));
+        }
+        let books: Vec<String> = (0..3).map(|n| format!("{:?}", switch.books(PortId(n)))).collect();
+        let waiting: Vec<PortId> = switch.waiting().iter().collect();
+        let rx = switch.books(PortId(0)).rx.frames;
+        let by_priority = switch.books(PortId(0)).priorities.map(|p| p.rx.frames);
+        (books, waiting, switch.arrivals().collect::<Vec<_>>(), rx, by_priority)
+    };
+    let together = receive(true);
+    assert_eq!(together, receive(false));
+    assert_eq!(together.3, 60);
+    assert!(together.4[..3].iter().all(|&frames| frames > 5), "{:?}", together.4);
 }
