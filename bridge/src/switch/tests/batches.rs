@@ -108,7 +108,9 @@ fn frames_that_come_together_are_in_the_books_like_single_ones() {
         if together {
             switch.rx_all(PortId(0), &ids, &mut arena, Time::ZERO);
         } else {
-            ids.iter().for_each(|f| switch.rx(PortId(0), f.queue, f.id, &mut arena, Time::ZERO));
+            for f in &ids {
+                switch.rx(PortId(0), f.queue, f.id, &mut arena, Time::ZERO);
+            }
         }
         let books: Vec<String> = (0..3).map(|n| format!("{:?}", switch.books(PortId(n)))).collect();
         let waiting: Vec<PortId> = switch.waiting().iter().collect();
